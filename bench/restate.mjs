@@ -1,0 +1,83 @@
+// Restate beside us: its server from npm, its TypeScript SDK as the endpoint in this process, driven over its HTTP ingress.
+// `duplex` keeps one stream per invocation; request/response is the like for like of a platform that pushes to serverless endpoints.
+import * as restate from '@restatedev/restate-sdk';
+import http2 from 'node:http2';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { assertAlive, freePort, memoryMiB, removeFolder, start, stop, tempFolder } from './host.mjs';
+import { BODY, now, Sink, until } from './load.mjs';
+import { Wire } from './wire.mjs';
+
+Promise.withResolvers ??= () => { // the SDK wants Node 22
+  const deferred = {};
+  deferred.promise = new Promise((resolve, reject) => Object.assign(deferred, { resolve, reject }));
+  return deferred;
+};
+
+const require = createRequire(import.meta.url);
+export const restateVersion = () => require('@restatedev/restate-server/package.json').version;
+const binary = () => require.resolve(`@restatedev/restate-server-${process.platform}-${process.arch}/bin/restate-server`);
+
+export class Restate {
+  sink = new Sink();
+
+  constructor({ duplex }) {
+    this.duplex = duplex;
+    this.name = duplex ? 'restate' : 'restateRequest';
+  }
+
+  async start() {
+    const startedAt = now();
+    this.folder = tempFolder('restate');
+    const [ingress, admin, node, endpoint] = await Promise.all([freePort(), freePort(), freePort(), freePort()]);
+    this.child = start(binary(), ['--listen-mode', 'tcp', '--advertised-host', '127.0.0.1', '--base-dir', join(this.folder, 'data'), '--node-name', 'n1', '--no-logo'], {
+      log: join(this.folder, 'log'),
+      env: { ...process.env, RESTATE_INGRESS__BIND_ADDRESS: `127.0.0.1:${ingress}`, RESTATE_ADMIN__BIND_ADDRESS: `127.0.0.1:${admin}`,
+        RESTATE_BIND_ADDRESS: `127.0.0.1:${node}`, RESTATE_DISABLE_TELEMETRY: 'true', DO_NOT_TRACK: '1', RUST_LOG: 'warn' },
+    });
+    const service = restate.service({ name: 'sink', handlers: { deliver: async (_ctx, message) => this.sink.hit(message) } });
+    const handler = restate.createEndpointHandler({ services: [service], logger: () => {}, ...(this.duplex ? {} : { bidirectional: false }) });
+    this.sessions = new Set();
+    this.endpoint = http2.createServer(handler).listen(endpoint, '127.0.0.1');
+    this.endpoint.on('session', (session) => this.sessions.add(session.on('close', () => this.sessions.delete(session))));
+    const register = new Wire(admin);
+    await until('Restate to accept the deployment', async () => {
+      assertAlive(this.child);
+      await register.post('/deployments', JSON.stringify({ uri: `http://127.0.0.1:${endpoint}`, force: true }));
+      return true;
+    }, 60_000, 100);
+    register.close();
+    this.wire = new Wire(ingress);
+    await until('Restate to accept a publish', async () => {
+      await this.far({});
+      return true;
+    }, 30_000, 20);
+    this.bootMs = now() - startedAt;
+  }
+
+  async stop() {
+    this.wire.close();
+    await stop(this.child);
+    for (const session of this.sessions) session.destroy();
+    await new Promise((resolve) => this.endpoint.close(resolve));
+    removeFolder(this.folder);
+  }
+
+  publish(message) {
+    return this.wire.post('/sink/deliver/send', JSON.stringify({ ...message, b: BODY }));
+  }
+
+  /** Publishes a message that is due in ten days. */
+  far(message) {
+    return this.wire.post('/sink/deliver/send?delay=864000s', JSON.stringify({ ...message, b: BODY }));
+  }
+
+  /** Publishes a message that is due at `due` (epoch milliseconds). */
+  at(due, message) {
+    return this.wire.post(`/sink/deliver/send?delay=${Math.max(1, Math.round(due - Date.now()))}ms`, JSON.stringify({ ...message, b: BODY }));
+  }
+
+  memory() {
+    return { now: memoryMiB(this.child.pid, 'VmRSS'), peak: memoryMiB(this.child.pid, 'VmHWM') };
+  }
+}

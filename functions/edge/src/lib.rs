@@ -1,0 +1,80 @@
+//! The Cloudflare Worker: HTTP requests, the cron trigger and the wake queue reach the same handlers as on every other host.
+//! In scope: one context for each event, and its end. Out of scope: what the handlers decide; any other host (the crate is empty there).
+
+#![cfg(target_arch = "wasm32")]
+
+mod context;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::Response;
+use tikku_domain::ids::MessageId;
+use tikku_platform::decode_ids;
+use tokio::sync::oneshot;
+use tower_service::Service;
+use worker::js_sys::JSON;
+use worker::{Context, Env, HttpRequest, MessageBatch, QueueRetryOptionsBuilder, RawMessage, Result};
+use worker::{ScheduleContext, ScheduledEvent, event};
+
+/// How long the queue keeps a batch that could not be recorded before it comes again.
+const RETRY_DELAY_SECONDS: u32 = 10;
+
+/// Answers an HTTP request through publish's router.
+///
+/// The work runs beside the request, so that a client who hangs up does not freeze it half-way: a row would wait for tick.
+#[event(fetch)]
+async fn fetch(request: HttpRequest, env: Env, event: Context) -> Result<Response<Body>> {
+    let (ctx, connections) = context::open(&env)?;
+    let (answer_to, answer) = oneshot::channel();
+    event.wait_until(async move {
+        let mut router = tikku_publish::router(Arc::new(ctx));
+        // Err: the client has hung up.
+        let _unheard = answer_to.send(router.call(request).await);
+        // The router holds the store; without it the connections close.
+        drop(router);
+        connections.closed().await;
+    });
+    match answer.await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err("the request's work has ended without an answer".into()),
+    }
+}
+
+/// Ticks, once a minute.
+#[event(scheduled)]
+async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
+    let (ctx, connections) = match context::open(&env) {
+        Ok(opened) => opened,
+        Err(error) => return tracing::error!(%error, "the Worker is not set up"),
+    };
+    match tikku_tick::handle(&ctx).await {
+        Ok(report) => tracing::info!(?report, "ticked"),
+        Err(error) => tracing::error!(%error, "tick failed; the next one makes up for it"),
+    }
+    drop(ctx);
+    connections.closed().await;
+}
+
+/// Delivers what the wake queue names. A batch that could not be recorded comes again as a whole: what was recorded is then skipped.
+#[event(queue)]
+async fn queue(batch: MessageBatch<()>, env: Env, _context: Context) -> Result<()> {
+    let (ctx, connections) = context::open(&env)?;
+    let ids = batch.raw_iter().flat_map(|message| ids(&message)).collect();
+    match tikku_deliver::handle(&ctx, ids).await {
+        Ok(()) => batch.ack_all(),
+        Err(error) => {
+            tracing::error!(%error, "outcomes could not be recorded");
+            batch.retry_all_with_options(&QueueRetryOptionsBuilder::new().with_delay_seconds(RETRY_DELAY_SECONDS).build());
+        }
+    }
+    drop(ctx);
+    connections.closed().await;
+    Ok(())
+}
+
+/// The ids of a queue message; none when it is not one of ours.
+fn ids(message: &RawMessage) -> Vec<MessageId> {
+    let body = JSON::stringify(&message.body()).ok().and_then(|text| text.as_string());
+    decode_ids(&body.unwrap_or_default())
+}

@@ -1,0 +1,82 @@
+//! Ids as the API shows them: a prefix and the 32 hex digits of a time-ordered UUID. Making one is the database's business.
+
+use std::fmt;
+use std::str::FromStr;
+
+use uuid::Uuid;
+
+/// The text is not an id of this kind.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("expected {prefix} followed by 32 lower-case hex digits")]
+pub struct IdError {
+    prefix: &'static str,
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(pub Uuid);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($prefix, "{}"), self.0.simple())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                let error = IdError { prefix: $prefix };
+                let digits = text.strip_prefix($prefix).ok_or(IdError { prefix: $prefix })?;
+                if digits.len() != 32 || !digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+                    return Err(error);
+                }
+                Uuid::try_parse(digits).map(Self).map_err(|_| error)
+            }
+        }
+    };
+}
+
+id!(
+    /// A message: `msg_...`; also the `webhook-id` of each of its pushes.
+    MessageId,
+    "msg_"
+);
+id!(
+    /// An account: `acc_...`.
+    AccountId,
+    "acc_"
+);
+id!(
+    /// An API key's record: `key_...` (the key itself reads `tk_live_...`).
+    KeyId,
+    "key_"
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_reads_back_as_written() {
+        let id = MessageId(Uuid::from_u128(0x0192_f3ab_0000_7000_8000_0000_0000_0001));
+        assert_eq!(id.to_string(), "msg_0192f3ab000070008000000000000001");
+        assert_eq!(id.to_string().parse(), Ok(id));
+    }
+
+    #[test]
+    fn other_spellings_are_refused() {
+        for text in [
+            "",
+            "msg_",
+            "run_0192f3ab000070008000000000000001",
+            "msg_0192f3ab00007000800000000000001",
+            "msg_0192F3AB000070008000000000000001",
+            "msg_0192f3ab-0000-7000-8000-000000000001",
+        ] {
+            assert!(text.parse::<MessageId>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Every limit of the API, one constant each. Sizes are in bytes, durations carry their unit; `n` is accepted, `n + 1` refused.
+
+/// A whole request to the API.
+pub const REQUEST_BYTES_MAX: usize = 5 * 1024 * 1024;
+/// The `body` of one message.
+pub const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// An idempotency key, in characters.
+pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
+/// Labels of one message.
+pub const LABELS_MAX: usize = 10;
+/// One label, in characters.
+pub const LABEL_CHARS_MAX: usize = 64;
+/// Longest delay: ten years of 365 days.
+pub const DELAY_SECONDS_MAX: i64 = 315_360_000;
+/// Largest retry budget.
+pub const ATTEMPTS_MAX: i64 = 100;
+/// Retry budget when none is given.
+pub const ATTEMPTS_DEFAULT: i64 = 5;
+/// Longest push, where the host allows it.
+pub const TIMEOUT_SECONDS_MAX: i64 = 840;
+/// Longest push when none is given.
+pub const TIMEOUT_SECONDS_DEFAULT: i64 = 30;
+/// What a host keeps of its own limit for loading and settling: a timeout above `limit - this` is refused.
+pub const TIMEOUT_RESERVE_SECONDS: i64 = 20;
+/// Longest wait of a backoff: a year.
+pub const BACKOFF_SECONDS_MAX: i64 = 31_536_000;
+/// Longest wait of a backoff when none is given.
+pub const BACKOFF_MAX_SECONDS_DEFAULT: i64 = 3_600;
+/// First wait of a backoff when none is given.
+pub const BACKOFF_INITIAL_SECONDS_DEFAULT: i64 = 1;
+/// Growth of an exponential backoff when none is given.
+pub const BACKOFF_FACTOR_DEFAULT: f64 = 5.0;
+/// Largest growth of an exponential backoff.
+pub const BACKOFF_FACTOR_MAX: f64 = 100.0;
+/// What is kept of an answer's body.
+pub const RESPONSE_BODY_BYTES_MAX: usize = 4096;
+/// What is kept of an answer's headers, names and values together.
+pub const RESPONSE_HEADERS_BYTES_MAX: usize = 8192;
+/// Longest wait that an endpoint can ask for.
+pub const RETRY_AFTER_MS_MAX: u64 = 86_400_000;
+/// Pushes answered 429 (or 503 with Retry-After) before a message fails.
+pub const THROTTLES_MAX: u32 = 200;
+/// Pushes whose process died before a message fails.
+pub const LOST_MAX: i16 = 30;
+/// Rows in one page of a list.
+pub const PAGE_MAX: i64 = 200;
+/// Rows in a page when no limit is given.
+pub const PAGE_DEFAULT: i64 = 50;
+/// A key's name, in characters.
+pub const KEY_NAME_CHARS_MAX: usize = 64;
+/// A list filter's text, in characters.
+pub const FILTER_CHARS_MAX: usize = 2048;
+/// How long an old signing secret goes on signing: default, and most (30 days), in seconds.
+pub const OVERLAP_SECONDS_DEFAULT: i64 = 86_400;
+/// The most of [`OVERLAP_SECONDS_DEFAULT`].
+pub const OVERLAP_SECONDS_MAX: i64 = 2_592_000;
+/// Longest delay that both wake queues can hold (SQS: 900 s).
+pub const QUEUE_DELAY_MS_MAX: u64 = 900_000;
+/// A row due within this is handed to the queue with an exact delay; a later one waits for tick.
+pub const WINDOW_MS: u64 = QUEUE_DELAY_MS_MAX;
+/// Bodies that one load may bring into memory.
+pub const LOAD_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// A loaded job that finds no slot within this is released unstarted; it is below the lease's 32 s of slack.
+pub const START_WITHIN_MS: u64 = 20_000;

@@ -1,0 +1,205 @@
+//! What the API answers: the JSON shapes of messages, attempts, keys and secrets. Out of scope: where they come from.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+/// `202` of a publish.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Accepted {
+    /// `msg_` and 32 hex digits.
+    pub id: String,
+    /// `queued`, or `scheduled` when due later.
+    pub status: String,
+    /// True when the idempotency key had been used with the same payload: this is the first message.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub deduplicated: bool,
+}
+
+/// Wait between attempts, as published.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BackoffView {
+    /// exponential, linear or fixed.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Wait before the first retry, in seconds.
+    pub initial_seconds: u64,
+    /// Growth, for exponential.
+    pub factor: f64,
+    /// Longest wait, in seconds.
+    pub max_seconds: u64,
+    /// Whether the wait is spread over its upper half.
+    pub jitter: bool,
+}
+
+/// A message with its publish fields under the names they were published with.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageView {
+    /// `msg_` and 32 hex digits.
+    pub id: String,
+    /// scheduled, queued, delivering, retrying, delivered, failed or cancelled.
+    pub status: String,
+    /// Destination.
+    pub url: String,
+    /// HTTP method.
+    pub method: String,
+    /// The publisher's headers.
+    pub headers: BTreeMap<String, String>,
+    /// The body as published; lists leave it out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<serde_json::Value>)]
+    pub body: Option<Box<RawValue>>,
+    /// Size of the body; null when there is none.
+    pub body_bytes: Option<i64>,
+    /// The delay that was asked for.
+    pub delay_seconds: Option<i64>,
+    /// The time that was asked for, RFC 3339.
+    pub not_before: Option<String>,
+    /// Retry budget.
+    pub max_attempts: i32,
+    /// Wait between attempts.
+    pub backoff: BackoffView,
+    /// Longest push.
+    pub timeout_seconds: i32,
+    /// The publisher's key.
+    pub idempotency_key: Option<String>,
+    /// For filters.
+    pub labels: Vec<String>,
+    /// When it was accepted, RFC 3339.
+    pub created_at: String,
+    /// When it is or was due, RFC 3339.
+    pub due_at: String,
+    /// When it was delivered, failed or cancelled, RFC 3339.
+    pub finished_at: Option<String>,
+    /// Attempts recorded so far, throttled and lost ones included.
+    pub attempt_count: i32,
+    /// True when it was cancelled while a push is under way.
+    pub cancel_requested: bool,
+    /// The message this is a copy of.
+    pub resent_from: Option<String>,
+}
+
+/// A message and every attempt.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MessageDetail {
+    /// The message.
+    #[serde(flatten)]
+    pub message: MessageView,
+    /// Attempts in the order they were made.
+    pub attempts: Vec<AttemptView>,
+}
+
+/// One push.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AttemptView {
+    /// From 1.
+    pub number: i32,
+    /// RFC 3339, by the database clock.
+    pub started_at: String,
+    /// Length of the push.
+    pub duration_ms: i64,
+    /// HTTP status; null without an answer.
+    pub response_status: Option<i16>,
+    /// The answer's headers, at most 8,192 bytes; of one that came twice the values are joined by a comma.
+    pub response_headers: BTreeMap<String, String>,
+    /// The first 4,096 bytes of the answer as text, invalid UTF-8 replaced.
+    pub response_body: Option<String>,
+    /// Why it is not delivered.
+    pub error: Option<String>,
+    /// The wait that the endpoint asked for and got.
+    pub retry_after_ms: Option<i64>,
+    /// The process that made the push.
+    pub worker: String,
+}
+
+/// A page of messages.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MessagePage {
+    /// Newest first.
+    pub data: Vec<MessageView>,
+    /// For `?cursor=`; null on the last page.
+    pub next_cursor: Option<String>,
+    /// Messages in each status that match the filter's other fields.
+    pub counts: BTreeMap<String, i64>,
+}
+
+/// An API key, without the key itself.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyView {
+    /// `key_` and 32 hex digits.
+    pub id: String,
+    /// A note of its owner.
+    pub name: String,
+    /// admin, publish or read.
+    pub role: String,
+    /// The key's first characters.
+    pub hint: String,
+    /// RFC 3339.
+    pub created_at: String,
+    /// RFC 3339, to the minute; null when never used.
+    pub last_used_at: Option<String>,
+    /// RFC 3339; null while it works.
+    pub revoked_at: Option<String>,
+}
+
+/// A new API key.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct NewKeyView {
+    /// The key's record.
+    #[serde(flatten)]
+    pub record: KeyView,
+    /// The key itself: shown this once.
+    pub key: String,
+}
+
+/// A page of API keys.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyPage {
+    /// Newest first, revoked ones included.
+    pub data: Vec<KeyView>,
+    /// For `?cursor=`; null on the last page.
+    pub next_cursor: Option<String>,
+}
+
+/// The secrets that sign pushes.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SigningSecretView {
+    /// The current one: `whsec_` and base64.
+    pub secret: String,
+    /// RFC 3339.
+    pub created_at: String,
+    /// Rotated ones that still sign.
+    pub previous: Vec<PreviousSecretView>,
+}
+
+/// A rotated secret.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PreviousSecretView {
+    /// `whsec_` and base64.
+    pub secret: String,
+    /// Until when it signs, RFC 3339.
+    pub expires_at: String,
+}
+
+/// Whether the service works.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Health {
+    /// `ok`.
+    pub status: String,
+    /// The database's last migration.
+    pub schema_version: i32,
+    /// Seconds since tick last looked; null before the first time.
+    pub last_tick_age_seconds: Option<f64>,
+}

@@ -1,0 +1,48 @@
+//! Everything that differs between Lambda, Workers and a laptop, behind the same names: `db`, `http`, `log`, `queue`, `time`.
+//! The twin modules `native` and `worker` are chosen here and nowhere else. Out of scope: deciding anything.
+
+mod config;
+mod push;
+mod wake;
+
+#[cfg(not(target_arch = "wasm32"))]
+mod native;
+#[cfg(target_arch = "wasm32")]
+mod worker;
+
+#[cfg(all(not(target_arch = "wasm32"), feature = "aws"))]
+pub use native::aws;
+#[cfg(not(target_arch = "wasm32"))]
+pub use native::{db, http, log, queue, time};
+#[cfg(target_arch = "wasm32")]
+pub use worker::{db, http, log, queue, time};
+
+pub use config::{Config, ConfigError};
+pub use push::Push;
+pub use wake::{QueueError, Wake, decode_ids, encode_ids};
+
+/// What every handler works with.
+#[derive(Debug)]
+pub struct Ctx {
+    /// The database.
+    pub store: tikku_store::Store,
+    /// The way to endpoints.
+    pub http: http::Http,
+    /// The wake queue.
+    pub queue: queue::Queue,
+    /// The host's settings.
+    pub config: Config,
+}
+
+impl Ctx {
+    /// Hands rows to the wake queue. A failure is logged and nothing more: the rows are safe, tick hands them over again.
+    pub async fn kick(&self, kicks: &[tikku_store::Kick]) {
+        let wakes: Vec<Wake> = kicks.iter().map(|kick| Wake { id: kick.id, delay_ms: kick.wait_ms }).collect();
+        if wakes.is_empty() {
+            return;
+        }
+        if let Err(error) = self.queue.send(&wakes).await {
+            tracing::warn!(%error, rows = wakes.len(), "the wake queue refused rows; tick will hand them over");
+        }
+    }
+}

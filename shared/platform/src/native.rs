@@ -1,0 +1,12 @@
+//! Lambda and laptop: tokio, sockets, the process environment.
+
+#[cfg(feature = "aws")]
+pub mod aws;
+pub mod db;
+pub mod http;
+pub mod log;
+pub mod queue;
+#[cfg(feature = "aws")]
+mod sqs;
+pub mod time;
+mod tls;

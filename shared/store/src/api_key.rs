@@ -1,0 +1,86 @@
+//! API keys.
+
+use tikku_domain::ids::{AccountId, KeyId};
+use tikku_domain::view::{KeyPage, KeyView, NewKeyView};
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use crate::{Store, StoreError};
+
+/// Who a request comes from.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The account.
+    pub account: AccountId,
+    /// admin, publish or read.
+    pub role: String,
+    /// The key.
+    pub key: KeyId,
+}
+
+/// Finds the caller behind a key.
+pub const USE: &str = "-- api_key::use
+select key_id, account_id, role from tikku.api_key_use($1)";
+
+/// Lists keys, newest first.
+pub const LIST: &str = "-- api_key::list
+select id, name, role, hint, tikku.rfc3339(created_at) as created_at, tikku.rfc3339(last_used_at) as last_used_at, tikku.rfc3339(revoked_at) as revoked_at
+from tikku.api_key where account_id = $1 and ($2::uuid is null or id < $2) order by id desc limit $3";
+
+/// Makes a key.
+pub const CREATE: &str = "-- api_key::create
+select k.id, k.name, k.role, k.hint, tikku.rfc3339(k.created_at) as created_at, null::text as last_used_at, null::text as revoked_at, k.token
+from (select c.key_id as id, $2 as name, $3 as role, left(c.token, 12) as hint, tikku.clock_now() as created_at, c.token
+  from tikku.api_key_create($1, $2, $3) c) k";
+
+/// Revokes a key, once.
+pub const REVOKE: &str = "-- api_key::revoke
+update tikku.api_key set revoked_at = coalesce(revoked_at, tikku.clock_now()) where id = $2 and account_id = $1
+returning id, name, role, hint, tikku.rfc3339(created_at) as created_at, tikku.rfc3339(last_used_at) as last_used_at, tikku.rfc3339(revoked_at) as revoked_at";
+
+impl Store {
+    /// The caller behind a key's SHA-256, if the key works; notes its use. F.
+    pub async fn api_key_use(&self, hash: &[u8]) -> Result<Option<Caller>, StoreError> {
+        let row = self.row(USE, &[(&hash, Type::BYTEA)]).await?;
+        let (Some(account), Some(key), Some(role)) = (row.get("account_id"), row.get("key_id"), row.get("role")) else {
+            return Ok(None);
+        };
+        Ok(Some(Caller { account: AccountId(account), role, key: KeyId(key) }))
+    }
+
+    /// A page of keys. S.
+    pub async fn api_key_list(&self, account: AccountId, cursor: Option<KeyId>, limit: i64) -> Result<KeyPage, StoreError> {
+        let cursor = cursor.map(|id| id.0);
+        let more = limit + 1;
+        let mut rows = self.rows(LIST, &[(&account.0, Type::UUID), (&cursor, Type::UUID), (&more, Type::INT8)]).await?;
+        let last = rows.len() as i64 > limit;
+        rows.truncate(limit as usize);
+        let data: Vec<KeyView> = rows.iter().map(view).collect();
+        let next_cursor = data.last().filter(|_| last).map(|key| key.id.clone());
+        Ok(KeyPage { data, next_cursor })
+    }
+
+    /// Makes a key; its text is in the answer and nowhere else. F.
+    pub async fn api_key_create(&self, account: AccountId, name: &str, role: &str) -> Result<NewKeyView, StoreError> {
+        let row = self.row(CREATE, &[(&account.0, Type::UUID), (&name, Type::TEXT), (&role, Type::TEXT)]).await?;
+        Ok(NewKeyView { record: view(&row), key: row.get("token") })
+    }
+
+    /// Revokes a key, at once and for ever; `None` when the account has no such key. S.
+    pub async fn api_key_revoke(&self, account: AccountId, key: KeyId) -> Result<Option<KeyView>, StoreError> {
+        let rows = self.rows(REVOKE, &[(&account.0, Type::UUID), (&key.0, Type::UUID)]).await?;
+        Ok(rows.first().map(view))
+    }
+}
+
+fn view(row: &Row) -> KeyView {
+    KeyView {
+        id: KeyId(row.get("id")).to_string(),
+        name: row.get("name"),
+        role: row.get("role"),
+        hint: row.get("hint"),
+        created_at: row.get("created_at"),
+        last_used_at: row.get("last_used_at"),
+        revoked_at: row.get("revoked_at"),
+    }
+}

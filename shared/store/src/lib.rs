@@ -1,0 +1,108 @@
+//! Every SQL statement of Tikku, one file per table. One method = one call = one implicit transaction = one transition
+//! (ARCHITECTURE.md, "Shapes S and F"): nothing can stop half-way, and each costs one round trip.
+//!
+//! Out of scope: deciding (domain) and opening sockets (platform).
+
+mod account;
+mod api_key;
+mod clients;
+mod message;
+mod message_control;
+mod message_read;
+mod message_tick;
+pub mod migrate;
+mod signing_secret;
+pub mod statements;
+mod tick;
+
+pub use account::NewAccount;
+pub use api_key::Caller;
+pub use clients::{Clients, Connect, ConnectError};
+pub use message::{Loaded, Published, Settled};
+pub use message_control::Control;
+pub use message_tick::Kick;
+pub use tick::{Look, Pulse};
+
+use tokio_postgres::Row;
+use tokio_postgres::types::{ToSql, Type};
+
+/// A statement's parameter with its type: given types make one round trip of what would be two, and keep poolers that know
+/// no prepared statements working.
+type Param<'a> = (&'a (dyn ToSql + Sync), Type);
+
+/// Why a statement did not do its work. It then did nothing at all.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database cannot be reached, is shutting down, or a lock was not to be had in time.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
+    /// The database refused a value (SQLSTATE class 22, 23 or 54).
+    #[error("the database refused a value: {0}")]
+    Refused(String),
+    /// Anything else: a fault of ours or of the schema.
+    #[error("the database failed: {0}")]
+    Failed(String),
+}
+
+impl StoreError {
+    fn of(error: &tokio_postgres::Error) -> Self {
+        let Some(db) = error.as_db_error() else {
+            return Self::Unavailable(chain(error));
+        };
+        let text = format!("{} ({})", db.message(), db.code().code());
+        match &db.code().code()[..2] {
+            "08" | "53" | "57" => Self::Unavailable(text),
+            "55" | "40" => Self::Unavailable(text),
+            "22" | "23" | "54" => Self::Refused(text),
+            _ => Self::Failed(text),
+        }
+    }
+}
+
+/// An error with its causes, for the log.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// The database.
+#[derive(Debug)]
+pub struct Store {
+    clients: Clients,
+}
+
+impl Store {
+    /// A store over a set of connections.
+    pub fn new(clients: Clients) -> Self {
+        Self { clients }
+    }
+
+    /// Runs one statement. A serialization failure or deadlock rolled everything back: it is run again, three times at most.
+    async fn rows(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, StoreError> {
+        let mut tries = 0;
+        loop {
+            let client = self.clients.lend().await?;
+            match client.query_typed(sql, params).await {
+                Ok(rows) => return Ok(rows),
+                Err(error) if tries < 3 && retryable(&error) => tries += 1,
+                Err(error) => return Err(StoreError::of(&error)),
+            }
+        }
+    }
+
+    /// Runs a statement that answers exactly one row.
+    async fn row(&self, sql: &str, params: &[Param<'_>]) -> Result<Row, StoreError> {
+        let mut rows = self.rows(sql, params).await?;
+        rows.pop().ok_or_else(|| StoreError::Failed("the statement answered no row".to_owned()))
+    }
+}
+
+fn retryable(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|code| matches!(code.code(), "40001" | "40P01"))
+}

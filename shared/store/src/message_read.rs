@@ -1,0 +1,154 @@
+//! Messages as people see them: one, a page, counts.
+
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+use tikku_domain::filter::MessageFilter;
+use tikku_domain::ids::{AccountId, MessageId};
+use tikku_domain::view::{AttemptView, BackoffView, MessageDetail, MessagePage, MessageView};
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use crate::{Store, StoreError};
+
+macro_rules! columns {
+    ($body:literal) => {
+        concat!(
+            "m.id, m.state::text as state, c.url, c.method, c.headers::text as headers, ",
+            $body,
+            " as body, octet_length(c.body)::int8 as body_bytes, c.delay_ms,
+  tikku.rfc3339(c.not_before) as not_before, m.max_attempts::int4 as max_attempts, c.backoff_kind::text as backoff_kind, c.backoff_initial_ms,
+  c.backoff_factor, c.backoff_max_ms, c.backoff_jitter, m.timeout_ms, c.idempotency_key, c.labels, tikku.rfc3339(c.created_at) as created_at,
+  tikku.rfc3339(m.due_at) as due_at, tikku.rfc3339(m.finished_at) as finished_at, m.attempt_number, m.cancel_requested, c.resent_from"
+        )
+    };
+}
+
+macro_rules! matching {
+    () => {
+        "c.account_id = $1 and m.account_id = $1 and ($2::text is null or strpos(c.url, $2) > 0) and ($3::text is null or $3 = any(c.labels))
+  and ($4::int8 is null or c.created_at >= to_timestamp($4 / 1000.0)) and ($5::int8 is null or c.created_at < to_timestamp($5 / 1000.0))"
+    };
+}
+
+/// One message.
+pub const GET: &str = concat!(
+    "-- message::get\nselect ",
+    columns!("c.body"),
+    "\nfrom tikku.message_content c join tikku.message m on m.id = c.message_id where c.account_id = $1 and c.message_id = $2"
+);
+
+/// Its attempts.
+pub const ATTEMPTS: &str = "-- attempt::list
+select number, tikku.rfc3339(started_at) as started_at, duration_ms, status, response_headers::text as response_headers, response_body, error,
+  retry_after_ms, worker
+from tikku.attempt where message_id = $1 order by number";
+
+/// A page, newest first. Rows that arrive meanwhile come before the first page and move nothing.
+pub const LIST: &str = concat!(
+    "-- message::list\nselect ",
+    columns!("null::bytea"),
+    "\nfrom tikku.message_content c join tikku.message m on m.id = c.message_id where ",
+    matching!(),
+    "\n  and ($6::text is null or m.state = $6) and ($7::uuid is null or c.message_id < $7) order by c.message_id desc limit $8"
+);
+
+/// How many in each state match, whatever state is asked for.
+pub const COUNTS: &str = concat!(
+    "-- message::counts\nselect m.state::text as state, count(*) as n\nfrom tikku.message_content c join tikku.message m on m.id = c.message_id where ",
+    matching!(),
+    " group by m.state"
+);
+
+impl Store {
+    /// A message without its attempts. S.
+    pub async fn message_get(&self, account: AccountId, id: MessageId) -> Result<Option<MessageView>, StoreError> {
+        let rows = self.rows(GET, &[(&account.0, Type::UUID), (&id.0, Type::UUID)]).await?;
+        rows.first().map(view).transpose()
+    }
+
+    /// A message with every attempt: two statements, each true in itself. S.
+    pub async fn message_detail(&self, account: AccountId, id: MessageId) -> Result<Option<MessageDetail>, StoreError> {
+        let Some(message) = self.message_get(account, id).await? else { return Ok(None) };
+        let rows = self.rows(ATTEMPTS, &[(&id.0, Type::UUID)]).await?;
+        let attempts = rows.iter().map(attempt).collect::<Result<_, _>>()?;
+        Ok(Some(MessageDetail { message, attempts }))
+    }
+
+    /// A page with the counts that belong to its filter. S.
+    pub async fn message_list(&self, account: AccountId, f: &MessageFilter) -> Result<MessagePage, StoreError> {
+        let (cursor, more) = (f.cursor.map(|id| id.0), f.limit + 1);
+        let shared = || {
+            [(&account.0 as &(dyn tokio_postgres::types::ToSql + Sync), Type::UUID), (&f.url, Type::TEXT), (&f.label, Type::TEXT), (&f.from_ms, Type::INT8), (&f.to_ms, Type::INT8)]
+        };
+        let mut params = Vec::from(shared());
+        params.extend([(&f.status as &(dyn tokio_postgres::types::ToSql + Sync), Type::TEXT), (&cursor, Type::UUID), (&more, Type::INT8)]);
+        let mut rows = self.rows(LIST, &params).await?;
+        let last = rows.len() as i64 <= f.limit;
+        rows.truncate(f.limit as usize);
+        let data = rows.iter().map(view).collect::<Result<Vec<_>, _>>()?;
+        let next_cursor = data.last().filter(|_| !last).map(|m| m.id.clone());
+        let counts: BTreeMap<String, i64> = self.rows(COUNTS, &shared()).await?.iter().map(|row| (row.get("state"), row.get("n"))).collect();
+        Ok(MessagePage { data, next_cursor, counts })
+    }
+}
+
+fn view(row: &Row) -> Result<MessageView, StoreError> {
+    let body: Option<Vec<u8>> = row.get("body");
+    Ok(MessageView {
+        id: MessageId(row.get("id")).to_string(),
+        status: row.get("state"),
+        url: row.get("url"),
+        method: row.get("method"),
+        headers: pairs(row, "headers")?.into_iter().collect(),
+        body: body.and_then(|bytes| RawValue::from_string(String::from_utf8(bytes).ok()?).ok()),
+        body_bytes: row.get("body_bytes"),
+        delay_seconds: row.get::<_, Option<i64>>("delay_ms").map(|ms| ms / 1000),
+        not_before: row.get("not_before"),
+        max_attempts: row.get("max_attempts"),
+        backoff: BackoffView {
+            kind: row.get("backoff_kind"),
+            initial_seconds: row.get::<_, i64>("backoff_initial_ms").unsigned_abs() / 1000,
+            factor: row.get("backoff_factor"),
+            max_seconds: row.get::<_, i64>("backoff_max_ms").unsigned_abs() / 1000,
+            jitter: row.get("backoff_jitter"),
+        },
+        timeout_seconds: row.get::<_, i32>("timeout_ms") / 1000,
+        idempotency_key: row.get("idempotency_key"),
+        labels: row.get("labels"),
+        created_at: row.get("created_at"),
+        due_at: row.get("due_at"),
+        finished_at: row.get("finished_at"),
+        attempt_count: row.get("attempt_number"),
+        cancel_requested: row.get("cancel_requested"),
+        resent_from: row.get::<_, Option<uuid::Uuid>>("resent_from").map(|id| MessageId(id).to_string()),
+    })
+}
+
+fn attempt(row: &Row) -> Result<AttemptView, StoreError> {
+    let mut response_headers: BTreeMap<String, String> = BTreeMap::new();
+    for (name, value) in pairs(row, "response_headers")? {
+        let joined = response_headers.entry(name.to_ascii_lowercase()).or_default();
+        if !joined.is_empty() {
+            joined.push_str(", ");
+        }
+        joined.push_str(&value);
+    }
+    let body: Option<Vec<u8>> = row.get("response_body");
+    Ok(AttemptView {
+        number: row.get("number"),
+        started_at: row.get("started_at"),
+        duration_ms: row.get("duration_ms"),
+        response_status: row.get("status"),
+        response_headers,
+        response_body: body.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+        error: row.get("error"),
+        retry_after_ms: row.get("retry_after_ms"),
+        worker: row.get("worker"),
+    })
+}
+
+fn pairs(row: &Row, column: &str) -> Result<Vec<(String, String)>, StoreError> {
+    let text: Option<String> = row.get(column);
+    serde_json::from_str(text.as_deref().unwrap_or("[]")).map_err(|e| StoreError::Failed(format!("{column}: {e}")))
+}

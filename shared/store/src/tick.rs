@@ -1,0 +1,49 @@
+//! What tick asks first, and the health check.
+
+
+use crate::{Store, StoreError};
+
+/// Which of tick's loops have something to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// A row that the queue does not hold.
+    pub kick: bool,
+    /// A lease that ran out.
+    pub lost: bool,
+}
+
+/// The database's own view of how the service is.
+#[derive(Clone, Debug)]
+pub struct Pulse {
+    /// The last migration.
+    pub schema_version: i32,
+    /// Seconds since tick last looked.
+    pub last_tick_age_s: Option<f64>,
+}
+
+/// The only statement of an idle tick: notes that it looked, and asks each loop's question.
+pub const LOOK: &str = "-- tick::look
+with beat as (update tikku.tick set last_at = tikku.clock_now() where only_row)
+select exists (select 1 from tikku.message where state in ('scheduled', 'queued', 'retrying') and kick_until <= tikku.clock_now()) as kick,
+  exists (select 1 from tikku.message where state = 'delivering' and lease_until < tikku.clock_now()) as lost";
+
+/// Schema version and age of the last tick.
+pub const PULSE: &str = "-- tick::pulse
+select (select max(version) from tikku.schema_version) as version,
+  (select extract(epoch from tikku.clock_now() - last_at)::float8 from tikku.tick) as age";
+
+impl Store {
+    /// Looks whether there is anything to do. S.
+    pub async fn tick_look(&self) -> Result<Look, StoreError> {
+        let row = self.row(LOOK, &[]).await?;
+        Ok(Look { kick: row.get("kick"), lost: row.get("lost") })
+    }
+
+    /// Schema version and age of the last tick. S.
+    pub async fn pulse(&self) -> Result<Pulse, StoreError> {
+        let row = self.row(PULSE, &[]).await?;
+        let last_tick_age_s: Option<f64> = row.get("age");
+        Ok(Pulse { schema_version: row.get::<_, Option<i32>>("version").unwrap_or(0), last_tick_age_s: last_tick_age_s.map(|s| s.max(0.0)) })
+    }
+}
+

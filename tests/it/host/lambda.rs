@@ -1,0 +1,146 @@
+//! Test bed: the Lambda host. Real `bootstrap` binaries behind `runtime_api`, `front_door` as the function URL, `mapping` as the
+//! SQS event source, and a scheduler that invokes tick as EventBridge would.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::json;
+use tokio::task::JoinHandle;
+
+use super::{Deployment, Host, Machine, Options, allowed_cidrs, clock_env, prepared_database, program, required, signing_secret, stage};
+use crate::api::Api;
+use crate::process::{Process, free_port};
+use crate::signature::python;
+
+mod front_door;
+pub mod mapping;
+mod runtime_api;
+
+use mapping::Mapping;
+use runtime_api::Function;
+
+const PUBLISH_INSTANCES: usize = 3;
+const DELIVER_INSTANCES: usize = 4;
+const TICK_EVERY: Duration = Duration::from_secs(60);
+
+/// A stack as template.yaml describes it.
+pub struct Lambda {
+    tick: Function,
+    deliver: Function,
+    /// The queue and what feeds `deliver` from it.
+    pub mapping: Mapping,
+    front_door: JoinHandle<()>,
+    scheduler: Option<JoinHandle<()>>,
+    // After the tasks above: they call it.
+    _publish: Function,
+}
+
+pub(super) fn start(options: &Options) -> Result<Deployment> {
+    let folder = PathBuf::from(required("TIKKU_LAMBDA_DIR")?);
+    let (database, key) = prepared_database(options)?;
+    let sqs_url = sqs_server()?;
+    let queue = stage().block_on(mapping::create_queue(sqs_url, &format!("tikku-{}", options.name)))?;
+    let function = |name: &'static str, instances: usize, delivers: bool| -> Result<Function> {
+        let bootstrap = folder.join(name).join("bootstrap");
+        anyhow::ensure!(bootstrap.is_file(), "{} is missing: run `cargo xtask setup`", bootstrap.display());
+        let mut env = environment(options, &database.url, sqs_url, &queue.url);
+        if delivers {
+            env.extend(clock_env(options)?);
+        }
+        let plain = Options { hosts: None, ..options.clone() };
+        let command = program(if delivers { options } else { &plain }, &bootstrap)?;
+        Function::start(&format!("{}-{name}", options.name), command, env, instances)
+    };
+    let publish = function("publish", PUBLISH_INSTANCES, false)?;
+    let tick = function("tick", 1, false)?;
+    let deliver = function("deliver", DELIVER_INSTANCES, true)?;
+    let (url, front_door) = front_door::open(publish.invoker());
+    let scheduler = (!options.manual_tick).then(|| stage().spawn(schedule(tick.invoker())));
+    let mapping = Mapping::start(queue, deliver.invoker(), DELIVER_INSTANCES);
+    let api = Api::new(&url, &key);
+    let secret = stage().block_on(signing_secret(&api))?;
+    let lambda = Lambda { tick, deliver, mapping, front_door, scheduler, _publish: publish };
+    Ok(Deployment { host: Host::Lambda, api, secret, database, machine: Machine::Lambda(lambda) })
+}
+
+impl Lambda {
+    /// Kills every `deliver` instance with SIGKILL; as on Lambda, new ones start by themselves.
+    pub fn kill_deliverers(&self) {
+        self.deliver.kill_instances();
+    }
+
+    /// Invokes tick once.
+    pub async fn tick(&self) -> Result<()> {
+        let answer = self.tick.invoker().invoke(scheduled_event()).await.map_err(anyhow::Error::msg)?;
+        serde_json::from_slice::<serde_json::Value>(&answer).context("tick answers JSON")?;
+        Ok(())
+    }
+}
+
+impl Drop for Lambda {
+    fn drop(&mut self) {
+        self.front_door.abort();
+        if let Some(scheduler) = &self.scheduler {
+            scheduler.abort();
+        }
+    }
+}
+
+async fn schedule(tick: runtime_api::Invoker) {
+    loop {
+        if let Err(error) = tick.invoke(scheduled_event()).await {
+            eprintln!("tick failed: {error}");
+        }
+        tokio::time::sleep(TICK_EVERY).await;
+    }
+}
+
+fn scheduled_event() -> Vec<u8> {
+    json!({
+        "version": "0", "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa", "detail-type": "Scheduled Event", "source": "aws.scheduler",
+        "account": "123456789012", "time": "2026-01-01T00:00:00Z", "region": "us-east-1",
+        "resources": ["arn:aws:scheduler:us-east-1:123456789012:schedule/default/tikku-tick"], "detail": "{}",
+    })
+    .to_string()
+    .into_bytes()
+}
+
+fn environment(options: &Options, database_url: &str, sqs_url: &str, queue_url: &str) -> Vec<(&'static str, std::ffi::OsString)> {
+    let mut env: Vec<(&'static str, std::ffi::OsString)> = [
+        ("DATABASE_URL", database_url),
+        ("TIKKU_QUEUE_URL", queue_url),
+        ("TIKKU_ALLOW_HTTP", "true"),
+        ("AWS_ENDPOINT_URL_SQS", sqs_url),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("RUST_LOG", "info"),
+    ]
+    .map(|(name, value)| (name, value.into()))
+    .to_vec();
+    if !options.strict {
+        env.push(("TIKKU_ALLOW_CIDRS", allowed_cidrs(options).into()));
+    }
+    if let Some(ca) = &options.extra_ca {
+        env.push(("TIKKU_EXTRA_CA_FILE", ca.into()));
+    }
+    env
+}
+
+/// The URL of the run's SQS endpoint.
+fn sqs_server() -> Result<&'static str> {
+    static SERVER: OnceLock<Result<(Process, String), String>> = OnceLock::new();
+    let start = || -> Result<(Process, String)> {
+        let port = free_port();
+        let mut command = Command::new(python()?);
+        command.args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()]);
+        let process = Process::start("sqs", &mut command, "TERM")?;
+        stage().block_on(mapping::answers(port)).context("the SQS endpoint (moto_server) does not answer: see sqs.log")?;
+        Ok((process, format!("http://127.0.0.1:{port}")))
+    };
+    let server = SERVER.get_or_init(|| start().map_err(|e| format!("{e:#}")));
+    server.as_ref().map(|(_, url)| url.as_str()).map_err(|e| anyhow::anyhow!("{e}"))
+}

@@ -1,0 +1,17 @@
+//! The integration tests, one binary.
+//!
+//! `scenarios/` is the end-to-end suite: the same scenarios on three hosts (`host.rs`, env `TIKKU_TEST_HOSTS`), seen from outside only.
+//! The other modules are its test bed. Out of scope: pure functions, which are tested beside their code.
+
+#![allow(missing_docs, reason = "nothing here is an interface to others")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test a panic is the report")]
+#![allow(clippy::disallowed_methods, reason = "a test is outside: it has a clock and an environment of its own")]
+
+mod api;
+mod bedcheck;
+mod endpoint;
+mod host;
+mod postgres;
+mod process;
+mod scenarios;
+mod signature;

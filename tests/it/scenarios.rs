@@ -1,0 +1,63 @@
+//! The end-to-end scenarios, one file per subject; each test is one sentence and runs on every host that it names.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::endpoint::{Endpoint, Received};
+use crate::host::Deployment;
+
+mod accounts;
+mod arrival;
+mod control;
+mod crash;
+mod destinations;
+mod idempotency;
+mod input;
+mod laptop;
+mod listing;
+mod outage;
+mod queue;
+mod retries;
+mod signing;
+mod throttling;
+mod timers;
+
+/// Long enough for what should take milliseconds, on a busy machine.
+const SOON: Duration = Duration::from_secs(20);
+
+/// A message to this endpoint with these further fields.
+fn message(endpoint: &Endpoint, fields: Value) -> Value {
+    let mut message = json!({ "url": endpoint.url() });
+    message.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    message
+}
+
+/// The backoff that keeps scenarios short: one second, no jitter.
+fn one_second() -> Value {
+    json!({ "type": "fixed", "initialSeconds": 1, "jitter": false })
+}
+
+/// Fails unless the push carries a signature that the deployment's secret explains.
+#[track_caller]
+fn assert_signed(deployment: &Deployment, push: &Received) {
+    if let Err(refusal) = crate::signature::verify(&deployment.secret, push) {
+        panic!("{refusal}: {push:#?}");
+    }
+}
+
+/// The attempts of a message, in order.
+fn attempts(message: &Value) -> &Vec<Value> {
+    message["attempts"].as_array().unwrap_or_else(|| panic!("no attempts: {message:#}"))
+}
+
+/// The status of each attempt, in order; null where there was no answer.
+fn statuses(message: &Value) -> Vec<Value> {
+    attempts(message).iter().map(|attempt| attempt["responseStatus"].clone()).collect()
+}
+
+/// A time of the API (RFC 3339) in milliseconds since 1970.
+fn ms(time: &Value) -> i64 {
+    let text = time.as_str().unwrap_or_else(|| panic!("{time} is no time"));
+    text.parse::<jiff::Timestamp>().unwrap_or_else(|e| panic!("{text}: {e}")).as_millisecond()
+}

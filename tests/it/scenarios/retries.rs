@@ -1,0 +1,150 @@
+//! What an endpoint's failure leads to: attempts in order, a spent budget, an end at once.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::json;
+
+use super::{SOON, assert_signed, attempts, message, ms, one_second, statuses};
+use crate::endpoint::{Ending, Endpoint, Reply};
+use crate::host::{ALL, on};
+use crate::process::free_port;
+
+#[test]
+fn three_attempts_are_kept_in_order_with_status_duration_and_at_most_4096_bytes() {
+    on(ALL, async |d| {
+        let slow = Reply::status(503).body(vec![0xff, b'!']).after(Duration::from_millis(300));
+        let endpoint = Endpoint::scripted([Reply::status(500).header("x-mark", "one").body(vec![b'x'; 10_000]), slow, Reply::status(200).body("done")]);
+        let id = d.api.publish(&message(&endpoint, json!({ "body": 1, "maxAttempts": 3, "backoff": one_second() }))).await;
+        let kept = d.api.until(&id, "delivered", SOON).await;
+
+        assert_eq!(statuses(&kept), [json!(500), json!(503), json!(200)]);
+        let all = attempts(&kept);
+        assert_eq!(all.iter().map(|a| a["number"].as_i64().unwrap()).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(all[0]["responseBody"].as_str().map(str::len), Some(4096));
+        assert_eq!((all[1]["responseBody"].as_str(), all[2]["responseBody"].as_str()), (Some("\u{fffd}!"), Some("done")));
+        assert!(all[0]["responseHeaders"].to_string().contains("x-mark"), "{:#}", all[0]);
+        assert!(all[1]["durationMs"].as_i64().unwrap() >= 300, "{:#}", all[1]);
+        for pair in all.windows(2) {
+            let ended = ms(&pair[0]["startedAt"]) + pair[0]["durationMs"].as_i64().unwrap();
+            assert!(ms(&pair[1]["startedAt"]) >= ended + 990, "the backoff is one second: {kept:#}");
+        }
+        let pushes = endpoint.received();
+        assert!(pushes.len() == 3 && pushes.iter().all(|push| push.header("webhook-id") == Some(&id)), "{pushes:#?}");
+        pushes.iter().for_each(|push| assert_signed(d, push));
+    });
+}
+
+#[test]
+fn every_2xx_is_success() {
+    on(ALL, async |d| {
+        join_all([201, 202, 204, 299].map(async |status| {
+            let endpoint = Endpoint::scripted([Reply::status(status)]);
+            let id = d.api.publish(&message(&endpoint, json!({ "maxAttempts": 1 }))).await;
+            assert_eq!(statuses(&d.api.until(&id, "delivered", SOON).await), [json!(status)]);
+        }))
+        .await;
+    });
+}
+
+#[test]
+fn a_spent_budget_is_failed_and_a_retry_delivers() {
+    on(ALL, async |d| {
+        let endpoint = Endpoint::scripted([Reply::status(500)]);
+        let id = d.api.publish(&message(&endpoint, json!({ "maxAttempts": 2, "backoff": one_second() }))).await;
+        assert_eq!(statuses(&d.api.until(&id, "failed", SOON).await), [json!(500), json!(500)]);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(endpoint.count(), 2, "a failed message is not pushed again");
+
+        endpoint.script([Reply::status(500), Reply::status(200)]);
+        let again = d.api.act(&format!("/v1/messages/{id}/retry")).await.expect(200).json();
+        assert_eq!((again["id"].as_str(), again["status"].as_str()), (Some(id.as_str()), Some("queued")));
+        let kept = d.api.until(&id, "delivered", SOON).await;
+        assert_eq!(statuses(&kept), [json!(500), json!(500), json!(500), json!(200)], "the budget is fresh, the numbers go on");
+        assert_eq!(attempts(&kept)[3]["number"], 4);
+        d.api.act(&format!("/v1/messages/{id}/retry")).await.problem(409);
+    });
+}
+
+#[test]
+fn gone_and_no_retry_end_it_at_once() {
+    on(ALL, async |d| {
+        let last = [Reply::status(410), Reply::status(500).header("Tikku-No-Retry", "true")];
+        join_all(last.map(async |reply| {
+            let endpoint = Endpoint::scripted([reply.clone(), Reply::status(200)]);
+            let id = d.api.publish(&message(&endpoint, json!({ "maxAttempts": 5, "backoff": one_second() }))).await;
+            assert_eq!(statuses(&d.api.until(&id, "failed", SOON).await), [json!(reply.status)]);
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            assert_eq!(endpoint.count(), 1);
+        }))
+        .await;
+    });
+}
+
+#[test]
+fn a_redirect_is_a_failure_and_is_not_followed() {
+    on(ALL, async |d| {
+        join_all([301, 302, 303, 307, 308].map(async |status| {
+            let target = Endpoint::new();
+            let endpoint = Endpoint::scripted([Reply::status(status).header("location", &target.url())]);
+            let id = d.api.publish(&message(&endpoint, json!({ "body": "secret", "maxAttempts": 1 }))).await;
+            assert_eq!(statuses(&d.api.until(&id, "failed", SOON).await), [json!(status)]);
+            assert_eq!(target.count(), 0, "{status} was followed");
+        }))
+        .await;
+    });
+}
+
+#[test]
+fn an_endpoint_that_never_answers_ends_at_the_timeout_and_holds_up_no_other() {
+    on(ALL, async |d| {
+        let hanging = Endpoint::scripted([Reply::status(200).ending(Ending::Hang)]);
+        let id = d.api.publish(&message(&hanging, json!({ "maxAttempts": 1, "timeoutSeconds": 4 }))).await;
+        hanging.wait(1, SOON).await;
+        let quick = Endpoint::new();
+        let begun = tokio::time::Instant::now();
+        join_all((0..20).map(|_| d.api.publish(&message(&quick, json!({}))))).await;
+        quick.wait(20, SOON).await;
+        assert!(begun.elapsed() < Duration::from_secs(3), "20 messages waited {:?} beside a hanging one", begun.elapsed());
+
+        let kept = d.api.until(&id, "failed", SOON).await;
+        let attempt = &attempts(&kept)[0];
+        assert!((4_000..6_000).contains(&attempt["durationMs"].as_i64().unwrap()), "{attempt:#}");
+        assert!(attempt["responseStatus"].is_null() && attempt["error"].to_string().to_lowercase().contains("timeout"), "{attempt:#}");
+    });
+}
+
+#[test]
+fn an_endless_answer_is_cut_off() {
+    on(ALL, async |d| {
+        let endpoint = Endpoint::scripted([Reply::status(200).ending(Ending::Endless)]);
+        let id = d.api.publish(&message(&endpoint, json!({ "maxAttempts": 1 }))).await;
+        let kept = d.api.until(&id, "delivered", SOON).await;
+        assert_eq!(attempts(&kept)[0]["responseBody"].as_str().map(str::len), Some(4096));
+        assert!(attempts(&kept)[0]["durationMs"].as_i64().unwrap() < 5_000, "{kept:#}");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(endpoint.was_cut(), "the answer is still being read");
+    });
+}
+
+#[test]
+fn a_broken_connection_is_recorded_and_tried_again() {
+    on(ALL, async |d| {
+        let endpoint = Endpoint::scripted([Reply::status(200).ending(Ending::Drop), Reply::status(200)]);
+        let id = d.api.publish(&message(&endpoint, json!({ "maxAttempts": 2, "backoff": one_second() }))).await;
+        let kept = d.api.until(&id, "delivered", SOON).await;
+        assert_eq!(statuses(&kept), [json!(null), json!(200)]);
+        assert!(attempts(&kept)[0]["error"].is_string(), "{kept:#}");
+    });
+}
+
+#[test]
+fn a_port_that_nobody_listens_on_is_a_failed_attempt() {
+    on(ALL, async |d| {
+        let url = format!("http://127.0.0.1:{}/", free_port());
+        let id = d.api.publish(&json!({ "url": url, "maxAttempts": 1 })).await;
+        let kept = d.api.until(&id, "failed", SOON).await;
+        assert_eq!(statuses(&kept), [json!(null)]);
+        assert!(attempts(&kept)[0]["error"].is_string(), "{kept:#}");
+    });
+}

@@ -1,0 +1,159 @@
+//! The test command: runs the parts that were asked for, counts, and never calls something passed that did not run.
+//!
+//! Stage: tests. A part installs and builds what it needs first. The last line, `N passed, N failed`, is for CI. Out of
+//! scope: the tests themselves.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow, ensure};
+
+use crate::env::{Env, describe, run};
+use crate::{checks, lambda, tools, wasm};
+
+type Part = (&'static str, fn(&Env) -> Result<Tally>);
+
+const PARTS: [Part; 6] =
+    [("tidy", checks::tidy), ("unit", unit), ("it", it), ("lambda", on_lambda), ("workers", on_workers), ("deploy", checks::deploy)];
+
+/// How many tests or checks passed, failed, and said that they do not apply to the host.
+#[derive(Default)]
+pub struct Tally {
+    passed: u32,
+    failed: u32,
+    skipped: u32,
+}
+
+impl Tally {
+    /// Counts one check and prints why it failed.
+    pub fn add(&mut self, name: &str, outcome: Result<()>) {
+        match outcome {
+            Ok(()) => self.passed += 1,
+            Err(error) => {
+                eprintln!("FAILED {name}: {error:#}");
+                self.failed += 1;
+            }
+        }
+    }
+
+    fn line(&self) -> String {
+        let skipped = if self.skipped > 0 { format!(", {} skipped", self.skipped) } else { String::new() };
+        format!("{} passed, {} failed{skipped}", self.passed, self.failed)
+    }
+}
+
+/// Runs the named parts, or all of them; true when nothing failed. A part that could not run counts as one failure.
+pub fn test(env: &Env, names: &[&str]) -> Result<bool> {
+    let unknown = names.iter().find(|name| PARTS.iter().all(|(part, _)| part != *name));
+    if let Some(name) = unknown {
+        let known: Vec<&str> = PARTS.iter().map(|(part, _)| *part).collect();
+        return Err(anyhow!("unknown part {name}: it is one of {}", known.join(" ")));
+    }
+    let mut total = Tally::default();
+    let mut lines = Vec::new();
+    for (name, body) in PARTS.iter().filter(|(part, _)| names.is_empty() || names.contains(part)) {
+        eprintln!("\n== {name}");
+        let begun = Instant::now();
+        let tally = body(env).unwrap_or_else(|error| {
+            let mut tally = Tally::default();
+            tally.add(name, Err(error));
+            tally
+        });
+        lines.push(format!("{name}: {} ({} s)", tally.line(), begun.elapsed().as_secs()));
+        total.passed += tally.passed;
+        total.failed += tally.failed;
+        total.skipped += tally.skipped;
+    }
+    println!("\n{}\n{}", lines.join("\n"), total.line());
+    Ok(total.failed == 0)
+}
+
+fn unit(env: &Env) -> Result<Tally> {
+    // The Worker exists on wasm only, and the integration tests are a part of their own.
+    let selection = ["--workspace", "--lib", "--bins", "--exclude", "tikku-edge", "--exclude", "tikku-tests"];
+    cargo_test(env.command("cargo").args(["test", "--no-fail-fast"]).args(selection))
+}
+
+fn it(env: &Env) -> Result<Tally> {
+    cargo_test(&mut integration(env, "dev")?)
+}
+
+fn on_lambda(env: &Env) -> Result<Tally> {
+    let folder = lambda::build(env)?;
+    cargo_test(integration(env, "lambda")?.env("TIKKU_LAMBDA_DIR", folder).args(["scenarios::", "--show-output"]))
+}
+
+fn on_workers(env: &Env) -> Result<Tally> {
+    let folder = wasm::build_worker(env)?;
+    cargo_test(integration(env, "workers")?.env("TIKKU_WORKER_DIR", folder).args(["scenarios::", "--show-output"]))
+}
+
+/// The integration tests on one host. Arguments that follow go to the test binary.
+fn integration(env: &Env, host: &str) -> Result<Command> {
+    tools::postgres(env)?;
+    tools::faketime(env)?;
+    tools::python(env)?;
+    tools::node(env)?;
+    run(env.command("cargo").args(["build", "--quiet", "--package", "tikku-cli"]))?;
+    let mut command = env.command("cargo");
+    command.args(["test", "--package", "tikku-tests", "--test", "it", "--"]);
+    command.env("TIKKU_TEST_HOSTS", host);
+    command.env("TIKKU_BIN", env.target.join("debug/tikku"));
+    command.env("TIKKU_PYTHON", env.python_bin("python"));
+    command.env("TIKKU_WRANGLER", env.node_bin("wrangler"));
+    command.env("TIKKU_NODE_MODULES", env.cache.join("node/node_modules"));
+    Ok(command)
+}
+
+/// Runs a `cargo test`, passes its output on and counts. A run that tested nothing is an error.
+fn cargo_test(command: &mut Command) -> Result<Tally> {
+    let line = describe(command);
+    eprintln!("$ {line}");
+    let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start: {line}"))?;
+    let output = child.stdout.take().context("the test run has no output")?;
+    let mut tally = Tally::default();
+    let mut not_run = 0;
+    for text in BufReader::new(output).lines() {
+        let text = text?;
+        println!("{text}");
+        count(&mut tally, &text);
+        // What a test prints that does not apply to the host; to cargo it passed.
+        not_run += u32::from(text.starts_with("not run: "));
+    }
+    tally.passed = tally.passed.saturating_sub(not_run);
+    tally.skipped += not_run;
+    let status = child.wait()?;
+    ensure!(status.success() || tally.failed > 0, "{line}: {status}, without a failed test: it did not build, or it crashed");
+    ensure!(tally.passed + tally.failed > 0, "{line}: no test ran");
+    Ok(tally)
+}
+
+/// Reads `test result: ok. 3 passed; 0 failed; ...`.
+fn count(tally: &mut Tally, line: &str) {
+    let Some(result) = line.strip_prefix("test result: ") else { return };
+    for part in result.split([';', '.']) {
+        let mut words = part.split_whitespace();
+        let number = words.next().and_then(|word| word.parse::<u32>().ok()).unwrap_or(0);
+        match words.next() {
+            Some("passed") => tally.passed += number,
+            Some("failed") => tally.failed += number,
+            Some("ignored") => tally.skipped += number,
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Tally, count};
+
+    #[test]
+    fn the_closing_lines_of_cargo_test_are_added_up() {
+        let mut tally = Tally::default();
+        count(&mut tally, "running 3 tests");
+        count(&mut tally, "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s");
+        count(&mut tally, "test result: FAILED. 2 passed; 4 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.50s");
+        assert_eq!(tally.line(), "5 passed, 4 failed, 1 skipped");
+    }
+}
