@@ -211,7 +211,8 @@ fn tikku() -> Result<PathBuf> {
 
 /// What `cargo xtask test` must have set; names the variable and the remedy otherwise.
 fn required(variable: &str) -> Result<OsString> {
-    std::env::var_os(variable).with_context(|| format!("{variable} is not set: run `cargo xtask setup`, then the tests by `cargo xtask test`"))
+    std::env::var_os(variable)
+        .with_context(|| format!("{variable} is not set: run `cargo xtask setup`, then the tests by `cargo xtask test`"))
 }
 
 /// A database with the schema, and an account with its key.
@@ -252,7 +253,12 @@ fn clock_env(options: &Options) -> Result<Vec<(&'static str, OsString)>> {
         bail!("libfaketime is not installed: run `cargo xtask setup` (Debian package faketime)");
     };
     // Only the wall clock moves: timers must go on as they are.
-    Ok(vec![("LD_PRELOAD", library.into()), ("FAKETIME", offset.into()), ("FAKETIME_DONT_FAKE_MONOTONIC", "1".into()), ("DONT_FAKE_MONOTONIC", "1".into())])
+    Ok(vec![
+        ("LD_PRELOAD", library.into()),
+        ("FAKETIME", offset.into()),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".into()),
+        ("DONT_FAKE_MONOTONIC", "1".into()),
+    ])
 }
 
 /// The program, in a mount namespace with its own /etc/hosts when the options ask for one.

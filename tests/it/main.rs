@@ -8,7 +8,6 @@
 #![allow(clippy::disallowed_methods, reason = "a test is outside: it has a clock and an environment of its own")]
 
 mod api;
-mod bedcheck;
 mod endpoint;
 mod host;
 mod postgres;

@@ -40,7 +40,12 @@ impl Cluster {
             chown(&data, Some(UNPRIVILEGED), Some(UNPRIVILEGED))?;
         }
         run(as_unprivileged(Command::new(program("initdb")?).arg("-D").arg(&data).args([
-            "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions",
+            "--username=postgres",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--no-sync",
+            "--no-instructions",
         ])))?;
         let cluster = Cluster { name: name.to_owned(), data, port: free_port(), server: Mutex::new(None) };
         cluster.start()?;
@@ -51,14 +56,21 @@ impl Cluster {
     pub fn start(&self) -> Result<()> {
         let mut command = Command::new(program("postgres")?);
         command.arg("-D").arg(&self.data).arg("-p").arg(self.port.to_string());
-        for setting in ["listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off", "full_page_writes=off", "max_connections=300", "shared_buffers=64MB"] {
+        for setting in [
+            "listen_addresses=127.0.0.1",
+            "unix_socket_directories=",
+            "fsync=off",
+            "full_page_writes=off",
+            "max_connections=300",
+            "shared_buffers=64MB",
+        ] {
             command.arg("-c").arg(setting);
         }
         // QUIT: an immediate shutdown, which still frees the shared memory.
         let server = Process::start(&self.name, as_unprivileged(&mut command), "QUIT")?;
         let begun = Instant::now();
         // A listening socket is not yet a server that takes queries.
-        while !run(Command::new(program("pg_isready")?).args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()])).is_ok() {
+        while run(Command::new(program("pg_isready")?).args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()])).is_err() {
             if !server.is_running() || begun.elapsed() > Duration::from_secs(30) {
                 bail!("Postgres does not start: see {}/{}.log", log_dir().display(), self.name);
             }
@@ -108,7 +120,8 @@ pub fn is_root() -> bool {
 fn program(name: &str) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    let mut debian: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|e| e.path().join("bin")).collect();
+    let mut debian: Vec<PathBuf> =
+        std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|e| e.path().join("bin")).collect();
     debian.sort();
     folders.extend(debian.into_iter().rev());
     let found = folders.iter().map(|folder| folder.join(name)).find(|file: &PathBuf| Path::is_file(file));

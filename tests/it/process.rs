@@ -25,9 +25,9 @@ while read -r op pid sig; do
     del) new=" "; for e in $left; do [ "${e%%:*}" = "$pid" ] || new="$new$e "; done; left=$new ;;
   esac
 done
-for e in $left; do kill -"${e##*:}" -- -"${e%%:*}" 2>/dev/null; done
+for e in $left; do kill -s "${e##*:}" -- -"${e%%:*}" 2>/dev/null; done
 [ "$left" = " " ] || sleep 4
-for e in $left; do kill -KILL -- -"${e%%:*}" 2>/dev/null; done
+for e in $left; do kill -s KILL -- -"${e%%:*}" 2>/dev/null; done
 rm -rf -- "$TIKKU_RUN_DIR"
 "#;
 
@@ -67,6 +67,7 @@ pub fn free_port() -> u16 {
 fn watchdog(line: &str) {
     static PIPE: OnceLock<Mutex<ChildStdin>> = OnceLock::new();
     let pipe = PIPE.get_or_init(|| {
+        #[expect(clippy::zombie_processes, reason = "it outlives this process by design")]
         let mut shell = Command::new("sh")
             .args(["-c", WATCHDOG])
             .env("TIKKU_RUN_DIR", run_dir())

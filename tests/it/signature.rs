@@ -52,7 +52,8 @@ pub fn verify(secret: &str, push: &Received) -> Result<(), String> {
 
 // They end by themselves when their standard input closes.
 fn libraries() -> Vec<Mutex<Child>> {
-    let start = |command: &mut Command| Mutex::new(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a verifier starts"));
+    let start =
+        |command: &mut Command| Mutex::new(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a verifier starts"));
     let mut all = vec![start(Command::new(python().expect("python")).args(["-c", PYTHON]))];
     if let Some(modules) = std::env::var_os("TIKKU_NODE_MODULES") {
         all.push(start(Command::new("node").args(["-e", JAVASCRIPT]).env("NODE_PATH", modules)));
@@ -62,5 +63,6 @@ fn libraries() -> Vec<Mutex<Child>> {
 
 /// The Python with the packages that the tests need.
 pub fn python() -> anyhow::Result<std::ffi::OsString> {
-    std::env::var_os("TIKKU_PYTHON").ok_or_else(|| anyhow::anyhow!("TIKKU_PYTHON is not set: run the tests by `cargo xtask test` after `cargo xtask setup`"))
+    std::env::var_os("TIKKU_PYTHON")
+        .ok_or_else(|| anyhow::anyhow!("TIKKU_PYTHON is not set: run the tests by `cargo xtask test` after `cargo xtask setup`"))
 }

@@ -7,6 +7,8 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
+use crate::database::variable;
+
 /// Oldest major version that Tikku's schema works on.
 const MAJOR_MIN: u32 = 14;
 
@@ -53,7 +55,7 @@ fn fits(found: u32, cluster_major: Option<u32>) -> bool {
 
 /// Lists where to look, best first: PATH, pg_config's answer, the packagers' usual folders.
 fn folders() -> Vec<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = variable("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).filter(|folder| folder.is_absolute()).collect();
     folders.extend(pg_config());
     for (parent, prefix) in [

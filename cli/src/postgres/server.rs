@@ -130,7 +130,7 @@ impl Server {
 
     async fn create_database(&self) -> Result<()> {
         let client = self.connect("postgres").await.context("could not connect to the new cluster")?;
-        match client.batch_execute("create database tikku").await {
+        match client.execute_typed("create database tikku", &[]).await {
             Err(error) if error.code() != Some(&SqlState::DUPLICATE_DATABASE) => Err(error).context("could not create the database"),
             _ => Ok(()),
         }

@@ -22,6 +22,8 @@ pub struct Config {
     pub host_limit_seconds: u64,
     /// Pushes in flight at once within one invocation.
     pub slots: usize,
+    /// Rows that one tick hands over at most; a queue in memory is not endless.
+    pub tick_rows_max: usize,
     /// Name of this process, shown with each attempt.
     pub worker: String,
 }
@@ -43,7 +45,7 @@ impl Config {
             name: "TIKKU_HOST_LIMIT_SECONDS",
             detail: format!("{limit:?} is not a number of seconds from 30 to 86400"),
         })?;
-        Ok(Self { policy: UrlPolicy { allow_http, allow_cidrs }, host_limit_seconds, slots, worker })
+        Ok(Self { policy: UrlPolicy { allow_http, allow_cidrs }, host_limit_seconds, slots, tick_rows_max: usize::MAX, worker })
     }
 
     /// The longest `timeoutSeconds` that this host can keep.

@@ -32,7 +32,8 @@ pub(super) fn start(options: &Options) -> Result<Deployment> {
         env.push(("DATABASE_URL", database.url.clone().into()));
     }
     let data = run_dir().join(format!("{}-data", options.name));
-    let dev = Dev { name: format!("{}-server", options.name), data, port: free_port(), env, options: options.clone(), process: Mutex::new(None) };
+    let dev =
+        Dev { name: format!("{}-server", options.name), data, port: free_port(), env, options: options.clone(), process: Mutex::new(None) };
     let facts = dev.launch()?;
     let fact = |name: &str| facts[name].as_str().map(str::to_owned).with_context(|| format!("{name} in dev.json: {facts}"));
     let api = Api::new(&fact("url")?, &fact("apiKey")?);

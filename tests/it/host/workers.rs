@@ -30,7 +30,8 @@ pub(super) fn start(options: &Options) -> Result<Deployment> {
     std::fs::create_dir(&folder)?;
     let config = configuration(options, &database.url)?;
     std::fs::write(folder.join("wrangler.json"), serde_json::to_vec_pretty(&config)?)?;
-    let mut workers = Workers { name: format!("{}-wrangler", options.name), folder, port: free_port(), cron: None, process: Mutex::new(None) };
+    let mut workers =
+        Workers { name: format!("{}-wrangler", options.name), folder, port: free_port(), cron: None, process: Mutex::new(None) };
     workers.launch()?;
     if !options.manual_tick {
         workers.cron = Some(stage().spawn(cron(workers.port)));
@@ -48,8 +49,18 @@ fn configuration(options: &Options, database_url: &str) -> Result<Value> {
     let mut config: Value = toml::from_str(&text).context("parsing wrangler.toml")?;
     let main = config["main"].as_str().context("`main` in wrangler.toml")?;
     let file = Path::new(main).file_name().context("a file in `main`")?;
-    let candidates = [built.join(file), built.join("worker").join(file), built.join("build").join(file), built.join("build/worker").join(file), built.join(main), root.join(main)];
-    let main = candidates.iter().find(|path| path.is_file()).with_context(|| format!("no {} under {}: run `cargo xtask setup`", file.display(), built.display()))?;
+    let candidates = [
+        built.join(file),
+        built.join("worker").join(file),
+        built.join("build").join(file),
+        built.join("build/worker").join(file),
+        built.join(main),
+        root.join(main),
+    ];
+    let main = candidates
+        .iter()
+        .find(|path| path.is_file())
+        .with_context(|| format!("no {} under {}: run `cargo xtask setup`", file.display(), built.display()))?;
     config["main"] = json!(main);
     config.as_object_mut().context("a table")?.remove("build");
     config["hyperdrive"][0]["localConnectionString"] = json!(database_url.split('?').next());
@@ -66,7 +77,11 @@ impl Workers {
         command.current_dir(&self.folder).args(["dev", "--local", "--config", "wrangler.json", "--ip", "127.0.0.1", "--test-scheduled"]);
         command.args(["--port", &self.port.to_string(), "--inspector-port", &free_port().to_string(), "--persist-to", "state"]);
         command.args(["--show-interactive-dev-session=false", "--log-level", "info"]);
-        command.env("WRANGLER_SEND_METRICS", "false").env("CI", "true").env("WRANGLER_LOG_PATH", self.folder.join("logs"));
+        command
+            .env("WRANGLER_SEND_METRICS", "false")
+            .env("CI", "true")
+            .env("CLOUDFLARE_CF_FETCH_ENABLED", "false")
+            .env("WRANGLER_LOG_PATH", self.folder.join("logs"));
         let process = Process::start(&self.name, &mut command, "TERM")?;
         let begun = Instant::now();
         while !stage().block_on(answers(self.port)) {

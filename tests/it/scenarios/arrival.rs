@@ -12,7 +12,8 @@ fn a_message_arrives_once_with_its_headers_and_a_signature_that_verifies() {
     on(ALL, async |d| {
         let endpoint = Endpoint::new();
         let url = format!("{}/hook/a%20b?x=1&y=%2F", endpoint.url());
-        let published = json!({ "url": url, "body": { "order": 42 }, "headers": { "X-Order": "42", "x-text": "a, b; c" }, "labels": ["orders"] });
+        let published =
+            json!({ "url": url, "body": { "order": 42 }, "headers": { "X-Order": "42", "x-text": "a, b; c" }, "labels": ["orders"] });
         let answer = d.api.post("/v1/messages", &published).await.expect(202).json();
         assert_eq!(answer["status"], "queued");
         let id = answer["id"].as_str().unwrap();
@@ -36,7 +37,10 @@ fn a_message_arrives_once_with_its_headers_and_a_signature_that_verifies() {
         assert_eq!(statuses(&kept), [json!(200)]);
         let attempt = &attempts(&kept)[0];
         assert_eq!(attempt["number"], 1);
-        assert!(ms(&attempt["startedAt"]) >= ms(&kept["createdAt"]) && attempt["durationMs"].is_u64() && attempt["worker"].is_string(), "{attempt:#}");
+        assert!(
+            ms(&attempt["startedAt"]) >= ms(&kept["createdAt"]) && attempt["durationMs"].is_u64() && attempt["worker"].is_string(),
+            "{attempt:#}"
+        );
     });
 }
 
@@ -46,9 +50,24 @@ fn a_body_of_every_json_type_arrives_byte_for_byte() {
         let long = format!("\"{}\"", "0123456789abcdef".repeat(65_536)); // 1 MiB and two quotes.
         let deep = format!("{}{}", "[".repeat(100), "]".repeat(100));
         let bodies = [
-            "null", "true", "false", "0", "-0.0", "\"\"", "[]", "{}", "1e300", "12345678901234567890.12345678901234567890",
-            r#"{"a":1,"a":2,"b":{"z":1,"a":2}}"#, "{ \"spaced\" :\t[ 1 ,\n2 ] }", "\"\u{1F600} \u{10FFFF} \u{e9}\"", r#""\ud83d\ude00 \u00e9 \/""#,
-            r#""nul \u0000 escape""#, r#"{"\u0000":"\u0000"}"#, &long, &deep,
+            "null",
+            "true",
+            "false",
+            "0",
+            "-0.0",
+            "\"\"",
+            "[]",
+            "{}",
+            "1e300",
+            "12345678901234567890.12345678901234567890",
+            r#"{"a":1,"a":2,"b":{"z":1,"a":2}}"#,
+            "{ \"spaced\" :\t[ 1 ,\n2 ] }",
+            "\"\u{1F600} \u{10FFFF} \u{e9}\"",
+            r#""\ud83d\ude00 \u00e9 \/""#,
+            r#""nul \u0000 escape""#,
+            r#"{"\u0000":"\u0000"}"#,
+            &long,
+            &deep,
         ];
         join_all(bodies.iter().map(async |body: &&str| {
             let endpoint = Endpoint::new();

@@ -16,7 +16,8 @@ use crate::host::{ALL, Deployment, Host, Options, on_own};
 fn kill_9_in_the_middle_of_a_push_loses_nothing() {
     on_own(ALL, Options { name: "crash".to_owned(), ..Options::default() }, async |d| {
         let endpoint = Endpoint::scripted([Reply::status(200).ending(Ending::Hang), Reply::status(200)]);
-        let id = d.api.publish(&message(&endpoint, json!({ "body": 1, "maxAttempts": 1, "timeoutSeconds": 20, "backoff": one_second() }))).await;
+        let id =
+            d.api.publish(&message(&endpoint, json!({ "body": 1, "maxAttempts": 1, "timeoutSeconds": 20, "backoff": one_second() }))).await;
         endpoint.wait(1, SOON).await;
         assert_eq!(d.api.message(&id).await["status"], "delivering");
         d.kill_deliverer();
@@ -56,7 +57,8 @@ fn ten_thousand_messages_survive_ten_sigkills_of_the_server() {
         let endpoint = Endpoint::new();
         let published = AtomicBool::new(false);
         let publishing = async {
-            let ids: BTreeSet<String> = stream::iter(0..count).map(|n| publish_whatever_happens(d, &endpoint, n)).buffer_unordered(16).collect().await;
+            let ids: BTreeSet<String> =
+                stream::iter(0..count).map(|n| publish_whatever_happens(d, &endpoint, n)).buffer_unordered(16).collect().await;
             published.store(true, Ordering::Relaxed);
             ids
         };
@@ -84,14 +86,19 @@ fn ten_thousand_messages_survive_ten_sigkills_of_the_server() {
             *pushes.entry(push.header("webhook-id").unwrap().to_owned()).or_default() += 1;
         }
         let again = pushes.values().filter(|n| **n > 1).count();
-        println!("{count} messages, {kills} kills: {again} were pushed more than once, at most {} times; last one {:.1} s after the last kill", pushes.values().max().unwrap(), begun.elapsed().as_secs_f32());
+        println!(
+            "{count} messages, {kills} kills: {again} were pushed more than once, at most {} times; last one {:.1} s after the last kill",
+            pushes.values().max().unwrap(),
+            begun.elapsed().as_secs_f32()
+        );
         assert!(ids.iter().all(|id| pushes.contains_key(id)), "some were never pushed");
     });
 }
 
 // A publisher that does what ours are told to: the same idempotency key until there is an answer.
 async fn publish_whatever_happens(d: &Deployment, endpoint: &Endpoint, n: usize) -> String {
-    let body = message(endpoint, json!({ "body": n, "idempotencyKey": format!("n{n}"), "timeoutSeconds": 1, "backoff": one_second() })).to_string();
+    let body = message(endpoint, json!({ "body": n, "idempotencyKey": format!("n{n}"), "timeoutSeconds": 1, "backoff": one_second() }))
+        .to_string();
     let begun = Instant::now();
     loop {
         match d.api.try_send("POST", "/v1/messages", Some(body.clone().into_bytes())).await {

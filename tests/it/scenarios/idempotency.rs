@@ -37,7 +37,12 @@ fn the_same_key_with_another_payload_is_refused_and_names_the_first_message() {
         let endpoint = Endpoint::new();
         let key = endpoint.url();
         let id = d.api.publish(&message(&endpoint, json!({ "body": { "n": 1 }, "idempotencyKey": key }))).await;
-        let others = [json!({ "body": { "n": 2 } }), json!({}), json!({ "body": { "n": 1 }, "method": "PUT" }), json!({ "body": { "n": 1 }, "headers": { "x": "y" } })];
+        let others = [
+            json!({ "body": { "n": 2 } }),
+            json!({}),
+            json!({ "body": { "n": 1 }, "method": "PUT" }),
+            json!({ "body": { "n": 1 }, "headers": { "x": "y" } }),
+        ];
         for mut other in others {
             other["idempotencyKey"] = json!(key);
             let problem = d.api.post("/v1/messages", &message(&endpoint, other.clone())).await.problem(422);

@@ -12,9 +12,27 @@ fn wrong_messages() -> Vec<(String, &'static str)> {
     }
     cases.push((r#"{"body": 1}"#.to_owned(), "/url"));
     let urls = [
-        "null", "7", "[]", "{}", "\"\"", "\"/relative\"", "\"example.com\"", "\"ftp://example.com/\"", "\"file:///etc/passwd\"", "\"javascript:alert(1)\"", "\"http://\"",
-        "\"http:///path\"", "\"http://user:pass@example.com/\"", "\"http://@example.com/\"", "\"http://example.com:0/\"", "\"http://example.com:65536/\"", "\"http://exa mple.com/\"",
-        "\"http://example.com/\\r\\nx-injected: 1\"", "\" http://example.com/\"", "\"http://[::1\"", "\"http://example.com/\\u0000\"",
+        "null",
+        "7",
+        "[]",
+        "{}",
+        "\"\"",
+        "\"/relative\"",
+        "\"example.com\"",
+        "\"ftp://example.com/\"",
+        "\"file:///etc/passwd\"",
+        "\"javascript:alert(1)\"",
+        "\"http://\"",
+        "\"http:///path\"",
+        "\"http://user:pass@example.com/\"",
+        "\"http://@example.com/\"",
+        "\"http://example.com:0/\"",
+        "\"http://example.com:65536/\"",
+        "\"http://exa mple.com/\"",
+        "\"http://example.com/\\r\\nx-injected: 1\"",
+        "\" http://example.com/\"",
+        "\"http://[::1\"",
+        "\"http://example.com/\\u0000\"",
     ];
     cases.extend(urls.iter().map(|url| (format!(r#"{{"url": {url}}}"#), "/url")));
     cases.push((format!(r#"{{"url": "http://example.com/{}"}}"#, "x".repeat(2_048)), "/url"));
@@ -22,29 +40,69 @@ fn wrong_messages() -> Vec<(String, &'static str)> {
     let headers = |n: usize| json!((0..n).map(|i| (format!("x-{i}"), json!("v"))).collect::<serde_json::Map<_, _>>()).to_string();
     let long = |n: usize| json!("k".repeat(n)).to_string();
     let fields: &[(&str, &[&str], &'static str)] = &[
-        ("method", &["null", "7", "\"\"", "\"TRACE\"", "\"CONNECT\"", "\"get it\"", "\"POST\\r\\nx: y\"", "[\"POST\"]"], "/method"),
+        ("method", &["7", "\"\"", "\"TRACE\"", "\"CONNECT\"", "\"get it\"", "\"POST\\r\\nx: y\"", "[\"POST\"]"], "/method"),
         ("headers", &["7", "\"a: b\"", "[]", "[[\"a\",\"b\"]]"], "/headers"),
         ("headers", &[r#"{"x": 1}"#, r#"{"x": null}"#, r#"{"x": ["a"]}"#], "/headers/x"),
-        ("headers", &[
-            r#"{"": "v"}"#, r#"{"a b": "v"}"#, r#"{"a:": "v"}"#, r#"{"a\r\nx-injected": "v"}"#, r#"{"x": "v\r\nx-injected: 1"}"#, r#"{"x": "v\n"}"#, r#"{"x": "\u0000"}"#,
-            r#"{"\u00e9": "v"}"#, r#"{"Host": "example.org"}"#, r#"{"content-length": "0"}"#, r#"{"Transfer-Encoding": "chunked"}"#, r#"{"connection": "close"}"#, r#"{"webhook-id": "x"}"#,
-            r#"{"Webhook-Signature": "v1,x"}"#, r#"{"tikku-anything": "x"}"#, r#"{"te": "trailers"}"#, r#"{"upgrade": "h2c"}"#, r#"{"keep-alive": "1"}"#, r#"{"x": "a", "X": "b"}"#,
-        ], "/headers"),
+        (
+            "headers",
+            &[
+                r#"{"": "v"}"#,
+                r#"{"a b": "v"}"#,
+                r#"{"a:": "v"}"#,
+                r#"{"a\r\nx-injected": "v"}"#,
+                r#"{"x": "v\r\nx-injected: 1"}"#,
+                r#"{"x": "v\n"}"#,
+                r#"{"x": "\u0000"}"#,
+                r#"{"\u00e9": "v"}"#,
+                r#"{"Host": "example.org"}"#,
+                r#"{"content-length": "0"}"#,
+                r#"{"Transfer-Encoding": "chunked"}"#,
+                r#"{"connection": "close"}"#,
+                r#"{"webhook-id": "x"}"#,
+                r#"{"Webhook-Signature": "v1,x"}"#,
+                r#"{"tikku-anything": "x"}"#,
+                r#"{"te": "trailers"}"#,
+                r#"{"upgrade": "h2c"}"#,
+                r#"{"keep-alive": "1"}"#,
+                r#"{"x": "a", "X": "b"}"#,
+            ],
+            "/headers",
+        ),
         ("headers", &[&headers(65), &json!({ "x": "v".repeat(32_769) }).to_string()], "/headers"),
-        ("delaySeconds", &["-1", "1.5", "\"1\"", "null", "315360001", "1e99", "[]", "true"], "/delaySeconds"),
-        ("notBefore", &["\"\"", "\"tomorrow\"", "7", "null", "\"2026-01-01\"", "\"2026-01-01T00:00:00\"", "\"2026-13-01T00:00:00Z\"", "\"2200-01-01T00:00:00Z\""], "/notBefore"),
-        ("maxAttempts", &["0", "-1", "101", "1.5", "\"3\"", "null", "1e30"], "/maxAttempts"),
-        ("timeoutSeconds", &["0", "-1", "841", "2.5", "\"30\"", "null"], "/timeoutSeconds"),
+        ("delaySeconds", &["-1", "1.5", "\"1\"", "315360001", "1e99", "[]", "true"], "/delaySeconds"),
+        (
+            "notBefore",
+            &[
+                "\"\"",
+                "\"tomorrow\"",
+                "7",
+                "\"2026-01-01\"",
+                "\"2026-01-01T00:00:00\"",
+                "\"2026-13-01T00:00:00Z\"",
+                "\"2200-01-01T00:00:00Z\"",
+            ],
+            "/notBefore",
+        ),
+        ("maxAttempts", &["0", "-1", "101", "1.5", "\"3\"", "1e30"], "/maxAttempts"),
+        ("timeoutSeconds", &["0", "-1", "841", "2.5", "\"30\""], "/timeoutSeconds"),
         ("backoff", &["7", "\"fixed\"", "[]"], "/backoff"),
         ("backoff", &[r#"{"type": "cubic"}"#, r#"{"type": 7}"#], "/backoff/type"),
-        ("backoff", &[r#"{"initialSeconds": -1}"#, r#"{"initialSeconds": "1"}"#, r#"{"initialSeconds": 31536001}"#], "/backoff/initialSeconds"),
+        (
+            "backoff",
+            &[r#"{"initialSeconds": -1}"#, r#"{"initialSeconds": "1"}"#, r#"{"initialSeconds": 31536001}"#],
+            "/backoff/initialSeconds",
+        ),
         ("backoff", &[r#"{"factor": 0.5}"#, r#"{"factor": "2"}"#, r#"{"factor": 101}"#, r#"{"factor": 1e999}"#], "/backoff/factor"),
-        ("backoff", &[r#"{"maxSeconds": -1}"#, r#"{"maxSeconds": 31536001}"#, r#"{"initialSeconds": 9, "maxSeconds": 8}"#], "/backoff/maxSeconds"),
+        (
+            "backoff",
+            &[r#"{"maxSeconds": -1}"#, r#"{"maxSeconds": 31536001}"#, r#"{"initialSeconds": 9, "maxSeconds": 8}"#],
+            "/backoff/maxSeconds",
+        ),
         ("backoff", &[r#"{"jitter": 1}"#, r#"{"jitter": "true"}"#], "/backoff/jitter"),
         ("backoff", &[r#"{"nope": 1}"#], "/backoff/nope"),
-        ("idempotencyKey", &["\"\"", "7", "null", "{}", &long(256)], "/idempotencyKey"),
-        ("labels", &["\"l\"", "7", "{}", &labels(11)], "/labels"),
-        ("labels", &["[7]", "[\"\"]", "[null]", &format!("[{}]", long(65))], "/labels/0"),
+        ("idempotencyKey", &["\"\"", "7", "{}", "\"\\u0000\"", &long(256)], "/idempotencyKey"),
+        ("labels", &["\"l\"", "7", "{}", "[7]", "[null]", &labels(11)], "/labels"),
+        ("labels", &["[\"\"]", &format!("[{}]", long(65))], "/labels/0"),
         ("nope", &["1"], "/nope"),
         ("id", &["\"msg_1\""], "/id"),
         ("a/b~c", &["1"], "/a~1b~0c"),
@@ -86,7 +144,16 @@ fn bad_input_on_every_field_is_refused_with_a_pointer_and_nothing_is_stored() {
 fn what_is_no_json_is_refused() {
     on(ALL, async |d| {
         let api = d.new_account("no json");
-        let cases: &[&[u8]] = &[b"", b"{", b"{\"url\": \"http://example.com/\",}", b"{'url': 1}", b"\xff\xfe", b"{\"url\": \"http://example.com/\xff\"}", b"{\"url\": 1} {}", b"nul"];
+        let cases: &[&[u8]] = &[
+            b"",
+            b"{",
+            b"{\"url\": \"http://example.com/\",}",
+            b"{'url': 1}",
+            b"\xff\xfe",
+            b"{\"url\": \"http://example.com/\xff\"}",
+            b"{\"url\": 1} {}",
+            b"nul",
+        ];
         for case in cases {
             api.send("POST", "/v1/messages", Some(case.to_vec())).await.problem(400);
         }
@@ -132,8 +199,12 @@ fn what_is_at_a_limit_is_accepted() {
 fn bad_input_to_keys_is_refused_with_a_pointer() {
     on(ALL, async |d| {
         let cases = [
-            (json!({ "name": "n" }), "/role"), (json!({ "name": "n", "role": "owner" }), "/role"), (json!({ "name": "n", "role": 7 }), "/role"), (json!({ "name": 7, "role": "read" }), "/name"),
-            (json!({ "name": "n".repeat(65), "role": "read" }), "/name"), (json!({ "name": "n", "role": "read", "nope": 1 }), "/nope"), (json!([]), ""),
+            (json!({ "name": "n", "role": "owner" }), "/role"),
+            (json!({ "name": "n", "role": 7 }), "/role"),
+            (json!({ "name": 7, "role": "read" }), "/name"),
+            (json!({ "name": "n".repeat(65), "role": "read" }), "/name"),
+            (json!({ "name": "n", "role": "read", "nope": 1 }), "/nope"),
+            (json!([]), ""),
         ];
         for (body, pointer) in cases {
             let problem = d.api.post("/v1/keys", &body).await.problem(400);

@@ -45,10 +45,21 @@ fn pages_and_filters_show_each_message_once_newest_first_and_counts_follow() {
         }
         let good_path = good.url_at("");
         for (filter, count) in [
-            ("&status=delivered".to_owned(), 4), ("&status=failed".to_owned(), 4), ("&status=scheduled".to_owned(), 1), ("&status=cancelled".to_owned(), 0),
-            ("&label=good".to_owned(), 5), ("&label=n2".to_owned(), 1), ("&label=n".to_owned(), 0), ("&label=good&status=delivered".to_owned(), 4),
-            (format!("&url={good_path}"), 5), (format!("&url={}", good_path.to_uppercase()), 0), ("&url=%25".to_owned(), 0), ("&url=_".to_owned(), 0),
-            ("&from=2020-01-01T00:00:00Z".to_owned(), 9), ("&to=2020-01-01T00:00:00Z".to_owned(), 0), ("&from=2020-01-01T00:00:00Z&to=2100-01-01T00:00:00Z".to_owned(), 9),
+            ("&status=delivered".to_owned(), 4),
+            ("&status=failed".to_owned(), 4),
+            ("&status=scheduled".to_owned(), 1),
+            ("&status=cancelled".to_owned(), 0),
+            ("&label=good".to_owned(), 5),
+            ("&label=n2".to_owned(), 1),
+            ("&label=n".to_owned(), 0),
+            ("&label=good&status=delivered".to_owned(), 4),
+            (format!("&url={good_path}"), 5),
+            (format!("&url={}", good_path.to_uppercase()), 0),
+            ("&url=%25".to_owned(), 0),
+            ("&url=_".to_owned(), 0),
+            ("&from=2020-01-01T00:00:00Z".to_owned(), 9),
+            ("&to=2020-01-01T00:00:00Z".to_owned(), 0),
+            ("&from=2020-01-01T00:00:00Z&to=2100-01-01T00:00:00Z".to_owned(), 9),
         ] {
             assert_eq!(all_pages(&api, &filter, 3).await.len(), count, "{filter}");
         }
@@ -58,7 +69,11 @@ fn pages_and_filters_show_each_message_once_newest_first_and_counts_follow() {
         assert_eq!((of(&all, "delivered"), of(&all, "failed"), of(&all, "scheduled"), of(&all, "queued")), (4, 4, 1, 0), "{all}");
         let bad_only = counts("&label=bad").await;
         assert_eq!((of(&bad_only, "delivered"), of(&bad_only, "failed"), of(&bad_only, "scheduled")), (0, 4, 0), "{bad_only}");
-        assert_eq!(d.api.get(&format!("/v1/messages?label=later&url={good_path}")).await.expect(200).json()["data"], json!([]), "another account's");
+        assert_eq!(
+            d.api.get(&format!("/v1/messages?label=later&url={good_path}")).await.expect(200).json()["data"],
+            json!([]),
+            "another account's"
+        );
     });
 }
 
@@ -97,7 +112,17 @@ fn pages_do_not_skip_or_repeat_while_messages_are_published() {
 #[test]
 fn a_wrong_query_is_refused_with_the_parameter_that_is_wrong() {
     on(ALL, async |d| {
-        for query in ["limit=0", "limit=201", "limit=x", "limit=-1", "status=nope", "cursor=nope", "from=yesterday", "to=2020-13-01T00:00:00Z", "nope=1"] {
+        for query in [
+            "limit=0",
+            "limit=201",
+            "limit=x",
+            "limit=-1",
+            "status=nope",
+            "cursor=nope",
+            "from=yesterday",
+            "to=2020-13-01T00:00:00Z",
+            "nope=1",
+        ] {
             let problem = d.api.get(&format!("/v1/messages?{query}")).await.problem(400);
             assert!(problem["detail"].as_str().unwrap().contains(query.split('=').next().unwrap()), "{query}: {problem:#}");
         }

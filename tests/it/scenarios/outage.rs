@@ -77,7 +77,10 @@ async fn publish_until(d: &Deployment, endpoint: &Endpoint, end: Instant) -> (Ve
 fn a_delivering_host_whose_clock_is_an_hour_off_is_neither_early_nor_late_nor_refused() {
     for (name, clock) in [("clock-ahead", "+1h"), ("clock-behind", "-1h")] {
         on_own(&[Host::Dev, Host::Lambda], Options { name: name.to_owned(), clock: Some(clock), ..Options::default() }, async |d| {
-            let (now, later) = (Endpoint::scripted([Reply::status(503).header("Retry-After", "2"), Reply::status(500), Reply::status(200)]), Endpoint::new());
+            let (now, later) = (
+                Endpoint::scripted([Reply::status(503).header("Retry-After", "2"), Reply::status(500), Reply::status(200)]),
+                Endpoint::new(),
+            );
             let id = d.api.publish(&message(&now, json!({ "body": 1, "backoff": one_second() }))).await;
             let delayed = d.api.publish(&message(&later, json!({ "delaySeconds": 3 }))).await;
             let kept = d.api.until(&id, "delivered", SOON).await;

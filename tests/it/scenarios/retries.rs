@@ -14,7 +14,11 @@ use crate::process::free_port;
 fn three_attempts_are_kept_in_order_with_status_duration_and_at_most_4096_bytes() {
     on(ALL, async |d| {
         let slow = Reply::status(503).body(vec![0xff, b'!']).after(Duration::from_millis(300));
-        let endpoint = Endpoint::scripted([Reply::status(500).header("x-mark", "one").body(vec![b'x'; 10_000]), slow, Reply::status(200).body("done")]);
+        let endpoint = Endpoint::scripted([
+            Reply::status(500).header("x-mark", "one").body(vec![b'x'; 10_000]),
+            slow,
+            Reply::status(200).body("done"),
+        ]);
         let id = d.api.publish(&message(&endpoint, json!({ "body": 1, "maxAttempts": 3, "backoff": one_second() }))).await;
         let kept = d.api.until(&id, "delivered", SOON).await;
 

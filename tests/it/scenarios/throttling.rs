@@ -53,7 +53,8 @@ fn retry_after_is_understood_as_a_date_and_ignored_when_past_or_garbage() {
         // An HTTP date has whole seconds, rounded down.
         assert!(at_ms >= due_ms - 1_000 && at_ms < due_ms + 2_500, "{} ms from the date", at_ms - due_ms);
 
-        let ignored = [date(-3_600), "soon".to_owned(), "-5".to_owned(), "1e9".to_owned(), "99999999999999999999999 s".to_owned(), String::new()];
+        let ignored =
+            [date(-3_600), "soon".to_owned(), "-5".to_owned(), "1e9".to_owned(), "99999999999999999999999 s".to_owned(), String::new()];
         join_all(ignored.map(async |value| {
             let (_, wait_ms) = second_push(d, Reply::status(429).header("Retry-After", &value)).await;
             assert!((900..4_000).contains(&wait_ms), "Retry-After: {value}: {wait_ms} ms");

@@ -61,14 +61,22 @@ fn a_thousand_timers_with_random_delays_are_on_time_at_the_99th_percentile() {
         })
         .take(count)
         .collect();
-        let ids: Vec<String> = stream::iter(delays_s).map(|s| d.api.publish(&message(&endpoint, json!({ "delaySeconds": s })))).buffer_unordered(16).collect().await;
+        let ids: Vec<String> = stream::iter(delays_s)
+            .map(|s| d.api.publish(&message(&endpoint, json!({ "delaySeconds": s }))))
+            .buffer_unordered(16)
+            .collect()
+            .await;
         let pushes = endpoint.wait(count, Duration::from_secs(longest_s + 30)).await;
         let arrived: BTreeMap<&str, i64> = pushes.iter().map(|push| (push.header("webhook-id").unwrap(), push.at_ms)).collect();
         let due: Vec<i64> = stream::iter(&ids).map(async |id| ms(&d.api.message(id).await["dueAt"])).buffered(16).collect().await;
         let mut late_ms: Vec<i64> = ids.iter().zip(due).map(|(id, due)| arrived[id.as_str()] - due).collect();
         late_ms.sort_unstable();
         let (p50, p99, worst) = (late_ms[count / 2], late_ms[count * 99 / 100], late_ms[count - 1]);
-        println!("{:?}: {count} timers of 1-{longest_s} s: lateness p50 {p50} ms, p99 {p99} ms, worst {worst} ms, {} pushes", d.host, endpoint.count());
+        println!(
+            "{:?}: {count} timers of 1-{longest_s} s: lateness p50 {p50} ms, p99 {p99} ms, worst {worst} ms, {} pushes",
+            d.host,
+            endpoint.count()
+        );
         assert!(late_ms[0] >= 0, "{} ms early", -late_ms[0]);
         assert!(p99 <= LATE_MS_MAX, "p99 is {p99} ms late");
         assert_eq!(endpoint.count(), count, "each once");

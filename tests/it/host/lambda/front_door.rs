@@ -80,7 +80,8 @@ fn event(head: &axum::http::request::Parts, body: &Bytes) -> Value {
 
 fn is_text(headers: &HeaderMap) -> bool {
     let content_type = headers.get("content-type").and_then(|v| v.to_str().ok()).unwrap_or("");
-    content_type.starts_with("text/") || ["application/json", "application/xml", "application/javascript"].iter().any(|t| content_type.starts_with(t))
+    content_type.starts_with("text/")
+        || ["application/json", "application/xml", "application/javascript"].iter().any(|t| content_type.starts_with(t))
 }
 
 fn response(answer: &Value) -> Response<Body> {

@@ -56,7 +56,8 @@ pub async fn create_queue(endpoint_url: &str, name: &str) -> Result<Queue> {
         .http_client(aws_smithy_http_client::Builder::new().build_http())
         .build();
     let client = Client::from_conf(config);
-    let created = client.create_queue().queue_name(name).attributes(QueueAttributeName::VisibilityTimeout, VISIBILITY_S.to_string()).send().await;
+    let created =
+        client.create_queue().queue_name(name).attributes(QueueAttributeName::VisibilityTimeout, VISIBILITY_S.to_string()).send().await;
     let url = created.context("creating the queue")?.queue_url().context("a queue URL")?.to_owned();
     Ok(Queue { url, client })
 }
@@ -64,7 +65,14 @@ pub async fn create_queue(endpoint_url: &str, name: &str) -> Result<Queue> {
 impl Queue {
     /// Sends a wake message of our own making.
     pub async fn send(&self, body: &str, delay_s: i32) {
-        self.client.send_message().queue_url(&self.url).message_body(body).delay_seconds(delay_s).send().await.expect("SQS takes a message");
+        self.client
+            .send_message()
+            .queue_url(&self.url)
+            .message_body(body)
+            .delay_seconds(delay_s)
+            .send()
+            .await
+            .expect("SQS takes a message");
     }
 
     /// Throws away all that waits in the queue.
@@ -153,7 +161,8 @@ fn failures(answer: Result<bytes::Bytes, String>, messages: &[Message]) -> Vec<S
 
 fn event(messages: &[Message]) -> Value {
     let records = messages.iter().map(|message| {
-        let attributes = message.attributes().map(|all| all.iter().map(|(name, value)| (name.as_str().to_owned(), json!(value))).collect::<Value>());
+        let attributes =
+            message.attributes().map(|all| all.iter().map(|(name, value)| (name.as_str().to_owned(), json!(value))).collect::<Value>());
         json!({
             "messageId": message.message_id(), "receiptHandle": message.receipt_handle(), "body": message.body(),
             "attributes": attributes.unwrap_or_else(|| json!({})), "messageAttributes": {}, "md5OfBody": message.md5_of_body(),

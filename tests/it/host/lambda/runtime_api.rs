@@ -67,7 +67,8 @@ impl Invoker {
 impl Function {
     /// Starts `count` instances of the program.
     pub fn start(name: &str, program: Command, env: Env, count: usize) -> Result<Function> {
-        let line: Arc<Vec<OsString>> = Arc::new(std::iter::once(program.get_program()).chain(program.get_args()).map(OsString::from).collect());
+        let line: Arc<Vec<OsString>> =
+            Arc::new(std::iter::once(program.get_program()).chain(program.get_args()).map(OsString::from).collect());
         let (sender, receiver) = mpsc::unbounded_channel();
         let events = Arc::new(tokio::sync::Mutex::new(receiver));
         let instances: Vec<Arc<Instance>> = (0..count)
@@ -143,10 +144,16 @@ impl Instance {
             };
             *self.process.lock().unwrap_or_else(PoisonError::into_inner) = Some(process.clone());
             while !process.wait(Duration::from_secs(3_600)) {}
-            for (id, answer) in self.in_flight.lock().unwrap_or_else(PoisonError::into_inner).drain() {
-                let _ = answer.send(Err(format!("RequestId: {id} Error: Runtime exited")));
-            }
-            std::thread::sleep(Duration::from_millis(100)); // A program that cannot start must not spin.
+            self.fail_in_flight();
+            // A program that cannot start must not spin; and `next` may have answered the dead process a moment ago.
+            std::thread::sleep(Duration::from_millis(100));
+            self.fail_in_flight();
+        }
+    }
+
+    fn fail_in_flight(&self) {
+        for (id, answer) in self.in_flight.lock().unwrap_or_else(PoisonError::into_inner).drain() {
+            let _ = answer.send(Err(format!("RequestId: {id} Error: Runtime exited")));
         }
     }
 

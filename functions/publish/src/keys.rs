@@ -1,0 +1,79 @@
+//! `/v1/keys`: API keys, shown once, listed without their text, revoked for ever.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use http::{HeaderMap, StatusCode, Uri};
+use tikku_domain::fields::{FieldError, Fields};
+use tikku_domain::limits;
+use tikku_domain::problem::Problem;
+use tikku_domain::view::{KeyPage, NewKeyView};
+use tikku_platform::Ctx;
+
+use crate::auth::{self, Needs};
+use crate::openapi::{NewKeyRequest, PageQuery};
+use crate::reply::{ApiError, json};
+use crate::request;
+
+/// Lists API keys, newest first, without their text.
+#[utoipa::path(get, path = "/v1/keys", operation_id = "listKeys", tag = "keys", params(PageQuery), responses(
+    (status = 200, description = "A page", body = KeyPage),
+    (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
+    (status = 401, description = "No key, or one that does not work", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn list(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, uri: Uri) -> Result<Response, ApiError> {
+    let caller = auth::caller(&ctx, &headers, Needs::Read).await?;
+    let (mut cursor, mut limit, mut errors) = (None, limits::PAGE_DEFAULT, Vec::new());
+    for (name, value) in request::query(&uri) {
+        let taken = match name.as_str() {
+            "cursor" => value.parse().map(|id| cursor = Some(id)).map_err(|_| "must be the nextCursor of an earlier page".to_owned()),
+            "limit" => match value.parse::<i64>() {
+                Ok(n) if (1..=limits::PAGE_MAX).contains(&n) => Ok(limit = n),
+                _ => Err(format!("must be an integer from 1 to {}", limits::PAGE_MAX)),
+            },
+            _ => Err("is not a parameter of this list".to_owned()),
+        };
+        if let Err(detail) = taken {
+            errors.push(FieldError { detail: format!("{name} {detail}"), pointer: name });
+        }
+    }
+    if !errors.is_empty() {
+        return Err(errors.into());
+    }
+    Ok(json(StatusCode::OK, &ctx.store.api_key_list(caller.account, cursor, limit).await?))
+}
+
+/// Makes an API key. Its text is in this answer and nowhere else.
+#[utoipa::path(post, path = "/v1/keys", operation_id = "createKey", tag = "keys", request_body = NewKeyRequest, responses(
+    (status = 201, description = "The key", body = NewKeyView),
+    (status = 400, description = "Something is wrong with the request", body = Problem, content_type = "application/problem+json"),
+    (status = 401, description = "No key, or one that does not work", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "This needs role admin", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn create(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
+    let caller = auth::caller(&ctx, &headers, Needs::Admin).await?;
+    let bytes = request::bytes(&headers, body).await?;
+    let mut fields = Fields::parse(&bytes).map_err(|error| vec![error])?;
+    let name = fields.string("name", 0..=limits::KEY_NAME_CHARS_MAX).unwrap_or_default();
+    let role = fields.word("role", &[("admin", "admin"), ("publish", "publish"), ("read", "read")]).unwrap_or("publish");
+    fields.finish()?;
+    Ok(json(StatusCode::CREATED, &ctx.store.api_key_create(caller.account, &name, role).await?))
+}
+
+/// Revokes an API key, at once and for ever; revoking it again is the same.
+#[utoipa::path(delete, path = "/v1/keys/{id}", operation_id = "revokeKey", tag = "keys", params(("id" = String, Path, description = "key_...")), responses(
+    (status = 204, description = "Revoked"),
+    (status = 401, description = "No key, or one that does not work", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "This needs role admin", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "Not in this account", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn revoke(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
+    let caller = auth::caller(&ctx, &headers, Needs::Admin).await?;
+    let id = request::id(&id, "key")?;
+    match ctx.store.api_key_revoke(caller.account, id).await? {
+        Some(_) => Ok(StatusCode::NO_CONTENT),
+        None => Err(Problem::not_found("key").into()),
+    }
+}
