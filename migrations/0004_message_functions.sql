@@ -91,7 +91,7 @@ begin
     )
     select u.id, true, greatest(0, ceil(extract(epoch from u.due_at - v_now) * 1000))::bigint, floor(extract(epoch from v_now) * 1000)::bigint,
         u.fence, u.attempts::int, u.throttles::int, u.max_attempts::int, u.timeout_ms, c.url, c.method, c.headers::text, c.body,
-        c.backoff_kind, c.backoff_initial_ms, c.backoff_factor, c.backoff_max_ms, c.backoff_jitter,
+        c.backoff_kind::text, c.backoff_initial_ms, c.backoff_factor, c.backoff_max_ms, c.backoff_jitter,
         array(select s.secret from tikku.signing_secret s where s.account_id = u.account_id and (s.expires_at is null or s.expires_at > v_now)
           order by s.id desc limit 5)
       from u join tikku.message_content c on c.account_id = u.account_id and c.message_id = u.id;
@@ -134,7 +134,7 @@ begin
       insert into tikku.attempt (message_id, number, fence, started_at, duration_ms, status, error, response_headers, response_body, retry_after_ms, worker)
         select u.id, u.attempt_number, u.fence, v_now - tikku.ms(u.ago_ms), u.duration_ms, u.status, u.error, u.headers::json, u.body, u.retry_after_ms, p_worker from u
     )
-    select u.id, u.state, u.delay_ms from u;
+    select u.id, u.state::text, u.delay_ms from u;
 end $$;
 comment on function tikku.message_settle is 'Settled rows with their new state; for a retry the wait until it is due.';
 
@@ -169,3 +169,10 @@ begin
   return v_state;
 end $$;
 comment on function tikku.message_retry is 'The state it was found in; null when there is no such message.';
+
+-- A transition that waits for a lock waits 5 s at most; then nothing happened, and its caller tries again.
+alter function tikku.message_publish set lock_timeout = '5s';
+alter function tikku.message_load set lock_timeout = '5s';
+alter function tikku.message_settle set lock_timeout = '5s';
+alter function tikku.message_cancel set lock_timeout = '5s';
+alter function tikku.message_retry set lock_timeout = '5s';

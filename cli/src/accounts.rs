@@ -31,7 +31,8 @@ pub async fn migrate() -> Result<()> {
 /// Makes an account and prints its admin key.
 pub async fn create(name: &str, form: Form) -> Result<()> {
     let made = given()?.account_create(name).await.map_err(explain)?;
-    let account = made.with_context(|| format!("the account {name} exists already; `tikku keys create --account {name}` makes a key for it"))?;
+    let account =
+        made.with_context(|| format!("the account {name} exists already; `tikku keys create --account {name}` makes a key for it"))?;
     match form {
         Form::Text => say(&format!("Account  {} ({name})\nKey      {} (admin; shown only now)", account.id, account.key)),
         Form::Json => say(&json!({ "id": account.id.to_string(), "name": name, "key": account.key }).to_string()),

@@ -52,8 +52,8 @@ pub struct Options {
 
 /// Runs the dev server until Ctrl-C or SIGTERM.
 pub async fn run(options: &Options) -> Result<()> {
-    let mut stop = Stop::listen()?;
     let folder = Folder::open(&options.data)?;
+    let mut stop = Stop::listen(folder.dev_json())?;
     let listener = serve::listen(options.host, options.port).await?;
     let database = tokio::select! {
         database = Database::open(&folder, options.lifetime) => database?,

@@ -21,7 +21,7 @@ use crate::accounts::Form;
 
 /// Delivers messages by push, from your own Postgres.
 #[derive(Parser)]
-#[command(name = "tikku", version, about, after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage.")]
+#[command(name = "tikku", version, after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage.")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -146,7 +146,8 @@ mod tests {
 
     #[test]
     fn wrong_usage_is_refused() {
-        for line in ["", "dev --port 70000", "dev --host nowhere", "keys create", "keys create --account a --role boss", "accounts create"] {
+        for line in ["", "dev --port 70000", "dev --host nowhere", "keys create", "keys create --account a --role boss", "accounts create"]
+        {
             assert!(Cli::try_parse_from(std::iter::once("tikku").chain(line.split_whitespace())).is_err(), "{line}");
         }
         assert!(Cli::try_parse_from(["tikku", "accounts", "create", ""]).is_err());

@@ -10,7 +10,12 @@
 mod api;
 mod endpoint;
 mod host;
+mod plans;
 mod postgres;
 mod process;
+mod races;
 mod scenarios;
 mod signature;
+mod store_messages;
+mod tidy;
+mod world;

@@ -103,6 +103,8 @@ fn integration(env: &Env, host: &str) -> Result<Command> {
     command.env("TIKKU_PYTHON", env.python_bin("python"));
     command.env("TIKKU_WRANGLER", env.node_bin("wrangler"));
     command.env("TIKKU_NODE_MODULES", env.cache.join("node/node_modules"));
+    // Without these wrangler looks for servers of its maker at every start.
+    command.env("CLOUDFLARE_CF_FETCH_ENABLED", "false").env("WRANGLER_SEND_METRICS", "false");
     Ok(command)
 }
 

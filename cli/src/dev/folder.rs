@@ -61,7 +61,8 @@ impl Folder {
         let _missing = std::fs::remove_file(self.dev_json());
     }
 
-    fn dev_json(&self) -> PathBuf {
+    /// The file that says how to reach the running server.
+    pub fn dev_json(&self) -> PathBuf {
         self.path.join("dev.json")
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Out of scope: SIGHUP, so that `nohup tikku dev` works.
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -16,12 +18,12 @@ const EXIT_INTERRUPTED: i32 = 130;
 pub struct Stop(watch::Receiver<bool>);
 
 impl Stop {
-    /// Listens for the signals from now on.
-    pub fn listen() -> Result<Stop> {
+    /// Listens for the signals from now on; an immediate end still removes `dev_json`.
+    pub fn listen(dev_json: PathBuf) -> Result<Stop> {
         let install = |kind| signal(kind).context("could not listen for signals");
         let (interrupt, terminate) = (install(SignalKind::interrupt())?, install(SignalKind::terminate())?);
         let (send, receive) = watch::channel(false);
-        tokio::spawn(relay(interrupt, terminate, send));
+        tokio::spawn(relay(interrupt, terminate, send, dev_json));
         Ok(Stop(receive))
     }
 
@@ -32,11 +34,12 @@ impl Stop {
     }
 }
 
-async fn relay(mut interrupt: Signal, mut terminate: Signal, send: watch::Sender<bool>) {
+async fn relay(mut interrupt: Signal, mut terminate: Signal, send: watch::Sender<bool>, dev_json: PathBuf) {
     either(&mut interrupt, &mut terminate).await;
     complain("\nStopping; Ctrl-C again ends at once.");
     let _nobody = send.send(true);
     either(&mut interrupt, &mut terminate).await;
+    let _missing = std::fs::remove_file(dev_json);
     // PostgreSQL stops by itself when the pipe to it closes.
     std::process::exit(EXIT_INTERRUPTED);
 }

@@ -58,12 +58,9 @@ fn folders() -> Vec<PathBuf> {
     let path = variable("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).filter(|folder| folder.is_absolute()).collect();
     folders.extend(pg_config());
-    for (parent, prefix) in [
-        ("/usr/lib/postgresql", ""),
-        ("/opt/homebrew/opt", "postgresql"),
-        ("/usr/local/opt", "postgresql"),
-        ("/usr", "pgsql-"),
-    ] {
+    for (parent, prefix) in
+        [("/usr/lib/postgresql", ""), ("/opt/homebrew/opt", "postgresql"), ("/usr/local/opt", "postgresql"), ("/usr", "pgsql-")]
+    {
         folders.extend(versioned(Path::new(parent), prefix));
     }
     folders
@@ -78,10 +75,8 @@ fn pg_config() -> Option<PathBuf> {
 /// Lists `parent/prefix*/bin`, newest version first.
 fn versioned(parent: &Path, prefix: &str) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(parent) else { return Vec::new() };
-    let mut names: Vec<String> = entries
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| name.starts_with(prefix))
-        .collect();
+    let mut names: Vec<String> =
+        entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).filter(|name| name.starts_with(prefix)).collect();
     names.sort_by_key(|name| std::cmp::Reverse(number_in(name)));
     names.iter().map(|name| parent.join(name).join("bin")).collect()
 }

@@ -167,8 +167,10 @@ fn server_user() -> Result<Owner> {
 }
 
 fn id(args: &[&str]) -> Option<u32> {
-    let output = Command::new("id").args(args).stderr(Stdio::null()).output().ok()?;
-    String::from_utf8(output.stdout).ok()?.trim().parse().ok()
+    ["id", "/usr/bin/id"].iter().find_map(|program| {
+        let output = Command::new(program).args(args).stderr(Stdio::null()).output().ok()?;
+        String::from_utf8(output.stdout).ok()?.trim().parse().ok()
+    })
 }
 
 fn reachable(folder: &Path, owner: Owner) -> bool {
@@ -210,9 +212,11 @@ pub fn make_folder(folder: &Path, owner: Option<Owner>) -> Result<()> {
 
 /// Derives a folder name from the data folder's path (FNV-1a, 64 bits), the same in every run.
 fn private_name(data: &Path) -> String {
-    let hash = data.as_os_str().as_encoded_bytes().iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = data
+        .as_os_str()
+        .as_encoded_bytes()
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
     format!("tikku-{hash:016x}")
 }
 

@@ -117,7 +117,10 @@ impl Server {
                 Ok(_) => return Ok(()),
                 Err(error) if error.code() == Some(&SqlState::INVALID_CATALOG_NAME) => self.create_database().await?,
                 Err(error) if error.code() == Some(&SqlState::INVALID_PASSWORD) => {
-                    bail!("the server refuses the password in postgres.password beside {}: remove that file to set a new one", self.log.display())
+                    bail!(
+                        "the server refuses the password in postgres.password beside {}: remove that file to set a new one",
+                        self.log.display()
+                    )
                 }
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             }

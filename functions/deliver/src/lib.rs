@@ -12,7 +12,7 @@ use tikku_domain::destination;
 use tikku_platform::time::{self, Stopwatch};
 use tikku_platform::{Ctx, Push};
 use tikku_store::{Kick, Loaded, Settled, StoreError};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
 /// Outcomes that are known within this of each other are recorded by one statement.
 const GROUP_MS: u64 = 250;
@@ -51,9 +51,8 @@ pub async fn load(ctx: &Ctx, ids: &[MessageId]) -> Result<Vec<Job>, StoreError> 
 /// Pushes leased jobs side by side and records outcomes in groups while other pushes are still under way.
 pub async fn run(ctx: &Ctx, jobs: Vec<Job>) -> Result<(), StoreError> {
     let watch = Stopwatch::start();
-    let slots = Semaphore::new(ctx.config.slots);
     let (sender, receiver) = mpsc::unbounded_channel();
-    let mut pushes: FuturesUnordered<_> = jobs.into_iter().map(|job| deliver(ctx, job, &slots, watch)).collect();
+    let mut pushes: FuturesUnordered<_> = jobs.into_iter().map(|job| deliver(ctx, job, watch)).collect();
     let push_all = async move {
         while let Some(done) = pushes.next().await {
             // The recorder listens until this sender is gone.
@@ -63,11 +62,11 @@ pub async fn run(ctx: &Ctx, jobs: Vec<Job>) -> Result<(), StoreError> {
     join(push_all, record_all(ctx, receiver, watch)).await.1
 }
 
-async fn deliver(ctx: &Ctx, job: Job, slots: &Semaphore, watch: Stopwatch) -> Done {
+async fn deliver(ctx: &Ctx, job: Job, watch: Stopwatch) -> Done {
     if job.wait_ms > 0 {
         time::sleep_ms(job.wait_ms).await;
     }
-    let slot = slots.acquire().await;
+    let slot = ctx.config.slots.acquire().await;
     let started_ms = watch.elapsed_ms();
     let too_late = started_ms > START_WITHIN_MS || started_ms + job.timeout_ms > ctx.config.batch_deadline_ms();
     if slot.is_err() || too_late {

@@ -14,11 +14,7 @@ use tikku_platform::decode_ids;
 use tokio::sync::oneshot;
 use tower_service::Service;
 use worker::js_sys::JSON;
-use worker::{Context, Env, HttpRequest, MessageBatch, QueueRetryOptionsBuilder, RawMessage, Result};
-use worker::{ScheduleContext, ScheduledEvent, event};
-
-/// How long the queue keeps a batch that could not be recorded before it comes again.
-const RETRY_DELAY_SECONDS: u32 = 10;
+use worker::{Context, Env, HttpRequest, MessageBatch, RawMessage, Result, ScheduleContext, ScheduledEvent, event};
 
 /// Answers an HTTP request through publish's router.
 ///
@@ -48,24 +44,24 @@ async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) 
         Ok(opened) => opened,
         Err(error) => return tracing::error!(%error, "the Worker is not set up"),
     };
-    match tikku_tick::handle(&ctx).await {
-        Ok(report) => tracing::info!(?report, "ticked"),
-        Err(error) => tracing::error!(%error, "tick failed; the next one makes up for it"),
+    if let Err(error) = tikku_tick::handle(&ctx).await {
+        tracing::error!(%error, "tick failed; the next one makes up for it");
     }
     drop(ctx);
     connections.closed().await;
 }
 
-/// Delivers what the wake queue names. A batch that could not be recorded comes again as a whole: what was recorded is then skipped.
+/// Delivers what the wake queue names. A batch that could not be recorded comes again as a whole, after the queue's `retry_delay`; what
+/// was recorded of it is then skipped.
 #[event(queue)]
 async fn queue(batch: MessageBatch<()>, env: Env, _context: Context) -> Result<()> {
     let (ctx, connections) = context::open(&env)?;
-    let ids = batch.raw_iter().flat_map(|message| ids(&message)).collect();
-    match tikku_deliver::handle(&ctx, ids).await {
+    let ids: Vec<_> = batch.raw_iter().flat_map(|message| ids(&message)).collect();
+    match tikku_deliver::handle(&ctx, &ids).await {
         Ok(()) => batch.ack_all(),
         Err(error) => {
             tracing::error!(%error, "outcomes could not be recorded");
-            batch.retry_all_with_options(&QueueRetryOptionsBuilder::new().with_delay_seconds(RETRY_DELAY_SECONDS).build());
+            batch.retry_all();
         }
     }
     drop(ctx);

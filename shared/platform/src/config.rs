@@ -1,7 +1,10 @@
 //! The host's settings, read from its environment or bindings by name.
 
+use std::sync::Arc;
+
 use tikku_domain::destination::UrlPolicy;
 use tikku_domain::limits::{TIMEOUT_RESERVE_SECONDS, TIMEOUT_SECONDS_MAX};
+use tokio::sync::Semaphore;
 
 /// A setting that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -20,8 +23,8 @@ pub struct Config {
     pub policy: UrlPolicy,
     /// How long one deliver invocation may take, in seconds.
     pub host_limit_seconds: u64,
-    /// Pushes in flight at once within one invocation.
-    pub slots: usize,
+    /// Pushes in flight at once within this process: one permit each, held while the push lasts.
+    pub slots: Arc<Semaphore>,
     /// Rows that one tick hands over at most; a queue in memory is not endless.
     pub tick_rows_max: usize,
     /// Name of this process, shown with each attempt.
@@ -45,7 +48,7 @@ impl Config {
             name: "TIKKU_HOST_LIMIT_SECONDS",
             detail: format!("{limit:?} is not a number of seconds from 30 to 86400"),
         })?;
-        Ok(Self { policy: UrlPolicy { allow_http, allow_cidrs }, host_limit_seconds, slots, tick_rows_max: usize::MAX, worker })
+        Ok(Self { policy: UrlPolicy { allow_http, allow_cidrs }, host_limit_seconds, slots: Arc::new(Semaphore::new(slots)), tick_rows_max: usize::MAX, worker })
     }
 
     /// The longest `timeoutSeconds` that this host can keep.

@@ -10,7 +10,6 @@ use futures_util::future::{Either, select};
 use tikku_domain::destination::{self, UrlPolicy};
 use tikku_domain::limits::RESPONSE_BODY_BYTES_MAX;
 use tikku_domain::message::{Failure, Outcome, Reply};
-use tokio::sync::Semaphore;
 use worker::js_sys::Uint8Array;
 use worker::send::SendFuture;
 use worker::web_sys::{Headers, RequestCache, RequestInit, RequestRedirect};
@@ -19,26 +18,24 @@ use worker::{AbortController, AbortSignal, Delay, Fetch, Request, Response, Resp
 use super::time::Stopwatch;
 use crate::Push;
 
-/// How many pushes run at once. A Worker may hold six open connections for each event; Postgres has one of them.
+/// How many pushes may run at once. A Worker may hold six open connections for each event; Postgres has one of them.
 pub const PUSHES_MAX: usize = 5;
 
-/// Sends pushes for one event.
-#[derive(Debug)]
+/// The way to endpoints.
+#[derive(Clone, Debug)]
 pub struct Http {
     policy: UrlPolicy,
-    slots: Semaphore,
 }
 
 impl Http {
-    /// Makes the sender of one event. Whatever `policy` refuses is never fetched.
+    /// Fetches what the policy allows.
     pub fn new(policy: UrlPolicy) -> Self {
-        Self { policy, slots: Semaphore::new(PUSHES_MAX) }
+        Self { policy }
     }
 
-    /// Sends one push and answers what came of it. Waiting for a free connection counts neither as duration nor towards the timeout.
+    /// Makes a push; whatever comes of it is a value. The caller keeps to [`PUSHES_MAX`] at once: a further fetch would wait for a
+    /// connection while its timeout runs.
     pub async fn push(&self, push: Push) -> Outcome {
-        // The semaphore is never closed; were it, the push would only run without its slot.
-        let _slot = self.slots.acquire().await.ok();
         let watch = Stopwatch::start();
         let result = SendFuture::new(exchange(&self.policy, &push)).await;
         Outcome { duration_ms: watch.elapsed_ms(), result }
@@ -93,7 +90,7 @@ async fn fetch(request: Request, signal: &AbortSignal) -> Reply {
     };
     match body_head(&mut response).await {
         Ok(body) => Reply::Response { status: response.status_code(), headers: response.headers().entries().collect(), body },
-        Err(error) => failed(Failure::Interrupted, error.to_string()),
+        Err(error) => failed(Failure::Interrupted, format!("the connection broke before the answer was complete: {error}")),
     }
 }
 
@@ -114,11 +111,13 @@ async fn body_head(response: &mut Response) -> worker::Result<Vec<u8>> {
     Ok(head)
 }
 
-/// Tells a connection that broke from one that never was, by the only sign fetch gives: its text.
+/// Sorts fetch's error by its text, the only sign it gives. A refused connection reads like one that broke later.
 fn unanswered(error: &worker::Error) -> Reply {
     let text = error.to_string();
-    let kind = if text.contains("Network connection lost") { Failure::Interrupted } else { Failure::Connect };
-    failed(kind, text)
+    if text.contains("Network connection lost") {
+        return failed(Failure::Interrupted, format!("the connection was refused, or broke before an answer came: {text}"));
+    }
+    failed(Failure::Connect, format!("no connection: {text}"))
 }
 
 fn failed(kind: Failure, detail: String) -> Reply {

@@ -1,0 +1,87 @@
+//! Each loop's statement uses its index although 1,000,000 finished rows are present.
+
+use tikku_store::{Store, statements};
+use tokio_postgres::Client;
+
+use crate::world::World;
+
+const ROWS: i32 = 1_000_000;
+
+async fn fill(world: &World, client: &Client) {
+    let sql = format!(
+        "create temp table ids as select n, tikku.new_id() as id from generate_series(1, {ROWS}) n;
+         insert into tikku.message (id, account_id, state, due_at, kick_until, finished_at, max_attempts, timeout_ms)
+           select id, '{account}', case when n % 1000 = 0 then 'failed' else 'delivered' end, tikku.clock_now(), tikku.clock_now(), tikku.clock_now(), 5, 30000 from ids;
+         insert into tikku.message_content (account_id, message_id, created_at, url, method, headers, backoff_kind, backoff_initial_ms, backoff_factor,
+             backoff_max_ms, backoff_jitter, labels)
+           select '{account}', id, tikku.clock_now(), 'https://example.com/' || n % 100, 'POST', '[]', 'fixed', 1, 1, 1, false, '{{}}' from ids;
+         insert into tikku.attempt (message_id, number, fence, started_at, duration_ms, status, worker)
+           select id, 1, 1, tikku.clock_now(), 5, 200, 'w' from ids;",
+        account = world.account.0
+    );
+    client.batch_execute(&sql).await.unwrap();
+    for _ in 0..50 {
+        world.message().await;
+    }
+    client.batch_execute("analyze tikku.message; analyze tikku.message_content; analyze tikku.attempt").await.unwrap();
+}
+
+/// The plan of a statement with its parameters written in.
+async fn plan(client: &Client, name: &str, params: &[&str]) -> String {
+    let sql = statements::ALL.iter().find(|sql| sql.starts_with(&format!("-- {name}\n"))).unwrap();
+    let mut text = (*sql).to_owned();
+    for (index, value) in params.iter().enumerate().rev() {
+        text = text.replace(&format!("${}", index + 1), value);
+    }
+    let rows = client.query(&format!("explain {text}"), &[]).await.unwrap();
+    rows.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn every_loop_uses_its_index_beside_a_million_finished_rows() {
+    let world = World::new("plans").await;
+    let client = world.client().await;
+    fill(&world, &client).await;
+    let account = format!("'{}'::uuid", world.account.0);
+    let list = |status: &str| {
+        vec![account.clone(), "null".into(), "null".into(), "null".into(), "null".into(), status.into(), "null".into(), "51".into()]
+    };
+    let list_failed = list("'failed'");
+    let list_all = list("null");
+    let cases: [(&str, Vec<&str>, &str); 5] = [
+        ("message::claim", vec!["100"], "message_kick"),
+        ("message::reap", vec!["100", "30"], "message_lease"),
+        ("tick::look", vec![], "message_kick"),
+        ("message::list", list_failed.iter().map(String::as_str).collect(), "message_failed"),
+        ("message::list", list_all.iter().map(String::as_str).collect(), "message_content_pkey"),
+    ];
+    for (name, params, index) in cases {
+        let plan = plan(&client, name, &params).await;
+        assert!(plan.contains(index) && !plan.contains("Seq Scan on message"), "{name} {params:?}\n{plan}");
+    }
+    functions_scan_nothing(&world, &client).await;
+}
+
+/// What runs inside functions has no plan to look at: the tables' own counters tell.
+async fn functions_scan_nothing(world: &World, client: &Client) {
+    let store: &Store = &world.store;
+    let id = world.message().await;
+    let calls = [
+        format!("select * from tikku.message_load(array['{}'::uuid], 1000)", id.0),
+        format!(
+            "select * from tikku.message_settle(array['{}'::uuid], '{{1}}', '{{delivered}}', '{{f}}', '{{0}}', '{{0}}', '{{0}}', '{{200}}', '{{null}}', '{{[]}}', '{{null}}', '{{null}}', 'w', 1)",
+            id.0
+        ),
+        format!("select tikku.message_cancel('{}', '{}')", world.account.0, id.0),
+        format!("select tikku.message_retry('{}', '{}')", world.account.0, id.0),
+    ];
+    for call in calls {
+        client.batch_execute("begin").await.unwrap();
+        client.query(call.as_str(), &[]).await.unwrap();
+        let sql = "select coalesce(sum(seq_scan), 0)::int8 from pg_stat_xact_user_tables where schemaname = 'tikku' and relname in ('message', 'message_content', 'attempt')";
+        let scans: i64 = client.query_one(sql, &[]).await.unwrap().get(0);
+        client.batch_execute("commit").await.unwrap();
+        assert_eq!(scans, 0, "{call}");
+    }
+    assert_eq!(store.message_get(world.account, id).await.unwrap().unwrap().status, "delivered");
+}
