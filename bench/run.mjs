@@ -1,7 +1,7 @@
 // Runs the whole benchmark: `node run.mjs [--quick] [--markdown] [--profile] [--systems tikku,restate,...] [--phases publish,...]`.
 // Every repetition starts each system anew, alone, one after the other, so that what the machine does meanwhile meets all of them.
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
+import { cpus, loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { lambdaPhase, wasmPhase } from './artefacts.mjs';
@@ -71,6 +71,7 @@ async function measure(name, number, figures, options) {
 async function main() {
   const options = settings();
   if (options.systems.includes('tikku') && !existsSync(BINARY)) throw new Error(`${BINARY} is not built: run cargo xtask bench, or set TIKKU_BIN`);
+  const busyBefore = loadavg()[0].toFixed(2); // other work on the machine spoils the figures: the report says how much there was
   const figures = new Figures();
   const cluster = new Cluster();
   await cluster.start();
@@ -91,7 +92,7 @@ async function main() {
   }
   await cluster.stop();
   const facts = [new Date().toISOString().slice(0, 10), `${cpus().length} cores`, `PostgreSQL ${cluster.version}`, `Restate ${restateVersion()}`,
-    `Node ${process.versions.node}`, `${options.messages} messages`, `${options.repetitions} repetition(s)`];
+    `Node ${process.versions.node}`, `${options.messages} messages`, `${options.repetitions} repetition(s)`, `load average at the start ${busyBefore}`];
   console.log(report(figures, facts, options));
   const results = fileURLToPath(new URL('./results/', import.meta.url));
   mkdirSync(results, { recursive: true });

@@ -49,9 +49,6 @@ comment on column tikku.message.attempt_number is 'Number of the last recorded a
 comment on column tikku.message.timeout_ms is 'How long one push may take, in milliseconds; the lease is 32 s longer.';
 comment on column tikku.message.cancel_requested is 'Cancelled while a push was under way: a 2xx still ends delivered, all else cancelled.';
 
-create domain tikku.backoff_kind as text check (value in ('exponential', 'linear', 'fixed'));
-comment on domain tikku.backoff_kind is 'How the wait before a retry grows.';
-
 create table tikku.message_content (
   account_id uuid not null,
   message_id uuid not null,
@@ -62,11 +59,7 @@ create table tikku.message_content (
   body bytea,
   delay_ms bigint,
   not_before timestamptz,
-  backoff_kind tikku.backoff_kind not null,
-  backoff_initial_ms bigint not null,
-  backoff_factor double precision not null,
-  backoff_max_ms bigint not null,
-  backoff_jitter boolean not null,
+  backoff json not null,
   idempotency_key text,
   payload_hash bytea,
   labels text[] not null,
@@ -84,11 +77,7 @@ comment on column tikku.message_content.headers is 'The publisher''s headers, an
 comment on column tikku.message_content.body is 'The bytes to push, as they came; null for an empty body without a content-type.';
 comment on column tikku.message_content.delay_ms is 'The delay that was asked for, in milliseconds.';
 comment on column tikku.message_content.not_before is 'The time that was asked for.';
-comment on column tikku.message_content.backoff_kind is 'How the wait before a retry grows.';
-comment on column tikku.message_content.backoff_initial_ms is 'Wait before the first retry, in milliseconds.';
-comment on column tikku.message_content.backoff_factor is 'Growth of an exponential backoff.';
-comment on column tikku.message_content.backoff_max_ms is 'Longest wait, in milliseconds.';
-comment on column tikku.message_content.backoff_jitter is 'Whether the wait is spread.';
+comment on column tikku.message_content.backoff is 'The wait between attempts, as domain::retry::Backoff writes it.';
 comment on column tikku.message_content.idempotency_key is 'The publisher''s key; unique within the account for as long as the row lives.';
 comment on column tikku.message_content.payload_hash is 'SHA-256 of url, method, headers and body; set with an idempotency key.';
 comment on column tikku.message_content.labels is 'For filters, at most 10.';

@@ -1,28 +1,30 @@
 -- The transitions of a message that must lock before they read (shape F of ARCHITECTURE.md). Each is one call, one transaction.
 
 -- Checks the key and inserts the message, or finds the one that has its idempotency key. `kick_until` is written as if the
--- caller will hand the row to the queue, which it does when `wait_ms` is within the window.
+-- caller will hand the row to the queue, which it does when the wait is within the window. The answer is an array, because a row
+-- type would go through a tuplestore.
 create function tikku.message_publish(
-  p_key_hash bytea, p_url text, p_method text, p_headers text, p_body bytea, p_delay_ms bigint, p_not_before_ms bigint,
-  p_delay_ms_max bigint, p_max_attempts int, p_timeout_ms int, p_backoff_kind text, p_backoff_initial_ms bigint,
-  p_backoff_factor double precision, p_backoff_max_ms bigint, p_backoff_jitter boolean, p_idempotency_key text,
-  p_payload_hash bytea, p_labels text[], p_window_ms bigint,
-  out verdict text, out id uuid, out state text, out wait_ms bigint
-) language plpgsql volatile as $$
+  p_key_hash bytea, p_url text, p_method text, p_headers text, p_body bytea, p_delay_ms bigint, p_not_before_ms bigint, p_delay_ms_max bigint,
+  p_max_attempts int, p_timeout_ms int, p_backoff text, p_idempotency_key text, p_payload_hash bytea, p_labels text[], p_window_ms bigint
+) returns text[] language plpgsql volatile as $$
 declare
-  v_key record;
+  v_account uuid;
+  v_role text;
+  v_used timestamptz;
+  v_id uuid;
   v_hash bytea;
   v_old boolean;
+  v_state text;
   v_now timestamptz := tikku.clock_now();
   v_due timestamptz := v_now;
 begin
-  v_key := tikku.api_key_use(p_key_hash);
-  if v_key.account_id is null then
-    verdict := 'unauthorized';
-    return;
-  elsif v_key.role = 'read' then
-    verdict := 'forbidden';
-    return;
+  select k.account_id, k.role, k.last_used_at into v_account, v_role, v_used from tikku.api_key k where k.hash = p_key_hash and k.revoked_at is null;
+  if not found then
+    return array['unauthorized'];
+  elsif v_role = 'read' then
+    return array['forbidden'];
+  elsif v_used is null or v_used < v_now - interval '1 minute' then
+    perform tikku.api_key_use(p_key_hash);
   end if;
   if p_not_before_ms is not null then
     v_due := greatest(v_now, to_timestamp(p_not_before_ms / 1000.0));
@@ -30,28 +32,25 @@ begin
     v_due := v_now + tikku.ms(p_delay_ms);
   end if;
   if v_due > v_now + tikku.ms(p_delay_ms_max) then
-    verdict := 'too_late';
-    return;
+    return array['too_late'];
   end if;
-  id := tikku.new_id();
+  v_id := tikku.new_id();
   insert into tikku.message_content as c (account_id, message_id, created_at, url, method, headers, body, delay_ms, not_before,
-      backoff_kind, backoff_initial_ms, backoff_factor, backoff_max_ms, backoff_jitter, idempotency_key, payload_hash, labels)
-    values (v_key.account_id, id, v_now, p_url, p_method, p_headers::json, p_body, p_delay_ms, to_timestamp(p_not_before_ms / 1000.0),
-      p_backoff_kind, p_backoff_initial_ms, p_backoff_factor, p_backoff_max_ms, p_backoff_jitter, p_idempotency_key, p_payload_hash, p_labels)
+      backoff, idempotency_key, payload_hash, labels)
+    values (v_account, v_id, v_now, p_url, p_method, p_headers::json, p_body, p_delay_ms, to_timestamp(p_not_before_ms / 1000.0),
+      p_backoff::json, p_idempotency_key, p_payload_hash, p_labels)
     on conflict (account_id, idempotency_key) where idempotency_key is not null do update set idempotency_key = excluded.idempotency_key
-    returning c.message_id, c.payload_hash, c.xmax <> 0 into id, v_hash, v_old;
+    returning c.message_id, c.payload_hash, c.xmax <> 0 into v_id, v_hash, v_old;
   if v_old then
-    select m.state into state from tikku.message m where m.id = message_publish.id;
-    verdict := case when v_hash = p_payload_hash then 'deduplicated' else 'mismatch' end;
-    return;
+    select m.state into v_state from tikku.message m where m.id = v_id;
+    return array[case when v_hash = p_payload_hash then 'deduplicated' else 'mismatch' end, v_id::text, v_state];
   end if;
-  verdict := 'accepted';
-  state := case when v_due > v_now then 'scheduled' else 'queued' end;
-  wait_ms := tikku.ms_until(v_due);
+  v_state := case when v_due > v_now then 'scheduled' else 'queued' end;
   insert into tikku.message (id, account_id, state, due_at, kick_until, max_attempts, timeout_ms)
-    values (id, v_key.account_id, state, v_due, tikku.kick_until(v_due, v_now, p_window_ms), p_max_attempts, p_timeout_ms);
+    values (v_id, v_account, v_state, v_due, tikku.kick_until(v_due, v_now, p_window_ms), p_max_attempts, p_timeout_ms);
+  return array['accepted', v_id::text, v_state, tikku.ms_until(v_due)::text];
 end $$;
-comment on function tikku.message_publish is 'verdict: accepted, deduplicated, mismatch, unauthorized, forbidden, too_late.';
+comment on function tikku.message_publish is '[verdict, id, state, wait in ms]; verdict: accepted, deduplicated, mismatch, unauthorized, forbidden, too_late.';
 
 -- A row that is due within the window is handed over right after this transition; a later one is left to tick.
 create function tikku.kick_until(p_due timestamptz, p_now timestamptz, p_window_ms bigint) returns timestamptz language sql stable parallel safe as $$
@@ -62,8 +61,7 @@ comment on function tikku.kick_until is 'When tick must hand the row over, given
 -- Starts what is due and can be started, in id order. What is early, or beyond the byte budget, comes back unstarted with its wait.
 create function tikku.message_load(p_ids uuid[], p_bytes_max bigint)
 returns table (id uuid, started boolean, wait_ms bigint, now_ms bigint, fence bigint, attempts int, throttles int, max_attempts int,
-  timeout_ms int, url text, method text, headers text, body bytea, backoff_kind text, backoff_initial_ms bigint,
-  backoff_factor double precision, backoff_max_ms bigint, backoff_jitter boolean, secrets bytea[])
+  timeout_ms int, url text, method text, headers text, body bytea, backoff text, secrets bytea[])
 language plpgsql volatile rows 50 as $$
 declare
   v_locked uuid[];
@@ -91,14 +89,13 @@ begin
     )
     select u.id, true, greatest(0, ceil(extract(epoch from u.due_at - v_now) * 1000))::bigint, floor(extract(epoch from v_now) * 1000)::bigint,
         u.fence, u.attempts::int, u.throttles::int, u.max_attempts::int, u.timeout_ms, c.url, c.method, c.headers::text, c.body,
-        c.backoff_kind::text, c.backoff_initial_ms, c.backoff_factor, c.backoff_max_ms, c.backoff_jitter,
-        array(select s.secret from tikku.signing_secret s where s.account_id = u.account_id and (s.expires_at is null or s.expires_at > v_now)
+        c.backoff::text, array(select s.secret from tikku.signing_secret s where s.account_id = u.account_id and (s.expires_at is null or s.expires_at > v_now)
           order by s.id desc limit 5)
       from u join tikku.message_content c on c.account_id = u.account_id and c.message_id = u.id;
   if v_start is null or array_length(v_start, 1) < array_length(v_locked, 1) then
     return query
       select m.id, false, greatest(0, ceil(extract(epoch from m.due_at - v_now) * 1000))::bigint, null::bigint, null::bigint, null::int, null::int, null::int,
-          null::int, null::text, null::text, null::text, null::bytea, null::text, null::bigint, null::double precision, null::bigint, null::boolean, null::bytea[]
+          null::int, null::text, null::text, null::text, null::bytea, null::text, null::bytea[]
         from tikku.message m where m.id = any(v_locked) and not m.id = any(coalesce(v_start, '{}'));
   end if;
 end $$;

@@ -32,6 +32,8 @@ use stop::Stop;
 
 /// Connections to the database; the private server takes 60.
 const CONNECTIONS: usize = 24;
+/// Rows that one tick hands over at most: the queue is in memory.
+const TICK_ROWS_MAX: usize = 10_000;
 const TICK_PERIOD: Duration = Duration::from_secs(2);
 /// Rows that one statement takes back from the queue of a run that ended.
 const UNKICK_ROWS: i64 = 5_000;
@@ -68,16 +70,19 @@ pub async fn run(options: &Options) -> Result<()> {
 /// The database and, where it is private, its server.
 struct Database {
     url: String,
+    /// Where its API key is kept; None where the database is removed at the end.
+    key_file: Option<PathBuf>,
     server: Option<Postgres>,
 }
 
 impl Database {
     async fn open(folder: &Folder, lifetime: Lifetime) -> Result<Database> {
         if let Some(url) = variable("DATABASE_URL") {
-            return Ok(Database { url, server: None });
+            return Ok(Database { url, key_file: Some(folder.key_file()), server: None });
         }
         let server = Postgres::start(&folder.path, lifetime).await?;
-        Ok(Database { url: server.url.clone(), server: Some(server) })
+        let key_file = (lifetime == Lifetime::Kept).then(|| folder.key_file());
+        Ok(Database { url: server.url.clone(), key_file, server: Some(server) })
     }
 
     /// Says in words where the data is.
@@ -99,7 +104,7 @@ impl Database {
 async fn run_on(folder: &Folder, database: &Database, listener: TcpListener, mut stop: Stop) -> Result<()> {
     let address = listener.local_addr()?;
     let (ctx, access) = tokio::select! {
-        ready = prepare(folder, database) => ready?,
+        ready = prepare(database) => ready?,
         () = stop.wait() => return Ok(()),
     };
     let server = tokio::spawn(serve::run(listener, ctx.clone(), stop.clone()));
@@ -116,12 +121,13 @@ async fn run_on(folder: &Folder, database: &Database, listener: TcpListener, mut
 }
 
 /// Makes the schema, the account and the context that every handler works with.
-async fn prepare(folder: &Folder, database: &Database) -> Result<(Arc<Ctx>, Access)> {
+async fn prepare(database: &Database) -> Result<(Arc<Ctx>, Access)> {
     let store = database::open(&database.url, CONNECTIONS)?;
     store.migrate().await.context("could not bring the schema up to date")?;
-    let access = key::access(&store, &folder.key_file()).await?;
+    let access = key::access(&store, database.key_file.as_deref()).await?;
     forget_kicks(&store).await?;
-    let config = Config::read(setting, consume::PUSHES_MAX, format!("dev-{}", std::process::id()))?;
+    let mut config = Config::read(setting, consume::PUSHES_MAX, format!("dev-{}", std::process::id()))?;
+    config.tick_rows_max = TICK_ROWS_MAX;
     let http = Http::new(config.policy.clone(), variable("TIKKU_EXTRA_CA_FILE").as_deref())?;
     let queue = Queue::Memory(MemoryQueue::default());
     Ok((Arc::new(Ctx { store, http, queue, config }), access))

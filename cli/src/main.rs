@@ -108,7 +108,7 @@ fn name(text: &str) -> Result<String, String> {
     Err(format!("expected 1 to {KEY_NAME_CHARS_MAX} characters, none of them a control character"))
 }
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     tikku_platform::log::init();
     match run(Cli::parse().command).await {

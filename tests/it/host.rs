@@ -40,7 +40,7 @@ pub const ALL: &[Host] = &[Host::Dev, Host::Lambda, Host::Workers];
 pub struct Options {
     /// For database, folder and log names; unique in the run.
     pub name: String,
-    /// The default guard: no allow-list, so loopback is refused.
+    /// The default guard: no allow-list, so loopback is refused (dev allows that always).
     pub strict: bool,
     /// Extra roots for pushes.
     pub extra_ca: Option<PathBuf>,
@@ -52,6 +52,8 @@ pub struct Options {
     pub hosts: Option<&'static str>,
     /// `tikku dev` starts a Postgres itself instead of using the test cluster.
     pub embedded: bool,
+    /// With `--ephemeral`: nothing is kept over a stop.
+    pub ephemeral: bool,
     /// Tick runs only when the scenario asks (Lambda, Workers).
     pub manual_tick: bool,
 }
@@ -153,6 +155,11 @@ impl Deployment {
         self.api.with_key(&account(&self.database.url, name).expect("an account"))
     }
 
+    /// The URL of the deployment's database.
+    pub fn database_url(&self) -> &str {
+        &self.database.url
+    }
+
     /// Runs SQL on the deployment's database; rows come as text.
     pub async fn sql(&self, text: &str) -> Vec<Vec<Option<String>>> {
         sql(&self.database.url, text).await.unwrap_or_else(|e| panic!("{e:#}"))
@@ -199,7 +206,7 @@ impl Deployment {
 }
 
 /// The `tikku` binary: `TIKKU_BIN`, else the one built beside this test.
-fn tikku() -> Result<PathBuf> {
+pub fn tikku() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("TIKKU_BIN") {
         return Ok(path.into());
     }
@@ -273,8 +280,7 @@ fn program(options: &Options, path: &Path) -> Result<Command> {
     Ok(command)
 }
 
-/// The guard's allow-list as the deployment's configuration has it.
+/// The guard's allow-list as the configuration of Lambda and Workers has it.
 fn allowed_cidrs(options: &Options) -> &'static str {
-    // A documentation range stands for "some list without loopback": dev's own default allows it.
-    if options.strict { "203.0.113.0/24" } else { "127.0.0.0/8,::1/128" }
+    if options.strict { "" } else { "127.0.0.0/8,::1/128" }
 }

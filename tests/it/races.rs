@@ -128,9 +128,9 @@ async fn two_publishers_of_one_key_get_one_id() {
         client.batch_execute("delete from tikku.message; delete from tikku.message_content").await.unwrap();
         let first: uuid::Uuid = client
             .query_one(
-                "insert into tikku.message_content (account_id, message_id, created_at, url, method, headers, backoff_kind, backoff_initial_ms,
-                   backoff_factor, backoff_max_ms, backoff_jitter, idempotency_key, payload_hash, labels)
-                 select account_id, tikku.new_id(), tikku.clock_now(), 'https://example.com/', 'POST', '[]', 'fixed', 1, 1, 1, false, 'k', 'other', '{}'
+                "insert into tikku.message_content (account_id, message_id, created_at, url, method, headers, backoff,
+                   idempotency_key, payload_hash, labels)
+                 select account_id, tikku.new_id(), tikku.clock_now(), 'https://example.com/', 'POST', '[]', '{}', 'k', 'other', '{}'
                  from tikku.api_key returning message_id",
                 &[],
             )

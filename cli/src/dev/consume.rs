@@ -8,8 +8,8 @@ use std::time::Duration;
 use tikku_domain::ids::MessageId;
 use tikku_platform::queue::{MemoryQueue, Queue};
 use tikku_platform::{Ctx, Wake};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinHandle;
+use tokio::sync::Semaphore;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::stop::Stop;
@@ -26,66 +26,55 @@ const PUSHES_WAIT: Duration = Duration::from_secs(5);
 const RETRY_MS: u64 = 1_000;
 
 /// The running consumer.
-pub struct Consumer {
-    slots: Arc<Semaphore>,
-    task: JoinHandle<()>,
-}
+pub struct Consumer(JoinHandle<()>);
 
 impl Consumer {
     /// Starts to consume the in-memory queue of `ctx`, until a stop.
     pub fn start(ctx: Arc<Ctx>, stop: Stop) -> Consumer {
-        let slots = Arc::new(Semaphore::new(PUSHES_MAX));
-        let task = tokio::spawn(consume(ctx, slots.clone(), stop));
-        Consumer { slots, task }
+        Consumer(tokio::spawn(consume(ctx, stop)))
     }
 
     /// Waits for the pushes in flight, at most 5 s; a push that takes longer is made again once its lease has ended.
     pub async fn finish(self) {
-        let _ended = self.task.await;
-        let all = u32::try_from(PUSHES_MAX).unwrap_or(u32::MAX);
-        if timeout(PUSHES_WAIT, self.slots.acquire_many(all)).await.is_err() {
-            let open = PUSHES_MAX - self.slots.available_permits();
-            tracing::warn!(open, "pushes are still in flight; they are made again after their lease");
+        if timeout(PUSHES_WAIT, self.0).await.is_err() {
+            tracing::warn!("pushes are still in flight; they are made again after their lease");
         }
     }
 }
 
-async fn consume(ctx: Arc<Ctx>, slots: Arc<Semaphore>, mut stop: Stop) {
-    let Queue::Memory(queue) = &ctx.queue;
+async fn consume(ctx: Arc<Ctx>, mut stop: Stop) {
+    #[allow(irrefutable_let_patterns, reason = "there is a second kind of queue when Lambda's features are on")]
+    let Queue::Memory(queue) = &ctx.queue else { return };
+    let mut runs = JoinSet::new();
     loop {
-        let next = Instant::now() + LOAD_PERIOD;
-        let (ids, permits) = tokio::select! {
-            taken = take(queue, &slots) => taken,
-            () = stop.wait() => return,
+        let ids = tokio::select! {
+            ids = take(queue, &ctx.config.slots) => ids,
+            () = stop.wait() => break,
         };
-        let Some(permits) = permits else { return };
-        load(&ctx, ids, permits).await;
+        let next = Instant::now() + LOAD_PERIOD;
+        load(&ctx, ids, &mut runs).await;
+        while runs.try_join_next().is_some() {}
         sleep_until(next).await;
     }
+    while runs.join_next().await.is_some() {}
 }
 
-/// Waits for ids, no more of them than there are free slots; answers them with their slots.
-async fn take(queue: &MemoryQueue, slots: &Arc<Semaphore>) -> (Vec<MessageId>, Option<OwnedSemaphorePermit>) {
-    let Ok(mut permits) = slots.clone().acquire_owned().await else { return (Vec::new(), None) };
-    let more = slots.available_permits().min(LOAD_MAX - 1);
-    let ids = queue.take(1 + more).await;
-    let rest = u32::try_from(ids.len().saturating_sub(1)).unwrap_or(0);
-    // Only this task takes slots: those that were free still are.
-    if let Ok(others) = slots.clone().acquire_many_owned(rest).await {
-        permits.merge(others);
-    }
-    (ids, Some(permits))
+/// Waits until a slot is free, then for ids: no more of them than there are free slots, so that what is loaded starts at once.
+async fn take(queue: &MemoryQueue, slots: &Semaphore) -> Vec<MessageId> {
+    // A closed semaphore has no permits either: deliver releases what it is given then.
+    let _free = slots.acquire().await;
+    let room = slots.available_permits() + 1;
+    queue.take(room.min(LOAD_MAX)).await
 }
 
 /// Loads ids and pushes what came of them in a task of its own.
-async fn load(ctx: &Arc<Ctx>, ids: Vec<MessageId>, permits: OwnedSemaphorePermit) {
+async fn load(ctx: &Arc<Ctx>, ids: Vec<MessageId>, runs: &mut JoinSet<()>) {
     match tikku_deliver::load(ctx, &ids).await {
         Ok(jobs) => {
             let ctx = ctx.clone();
-            tokio::spawn(async move {
+            runs.spawn(async move {
                 // An error is logged there already: the leases run out, and the messages are pushed again.
                 let _logged = tikku_deliver::run(&ctx, jobs).await;
-                drop(permits);
             });
         }
         Err(error) => {

@@ -21,31 +21,30 @@ pub struct Access {
     pub signing_secret: String,
 }
 
-/// Finds or makes the account and its key. The key is kept in `file`; one that the database does not know is replaced.
-pub async fn access(store: &Store, file: &Path) -> Result<Access> {
-    let made = store.account_create(ACCOUNT).await?;
-    let (account, key) = match made {
-        Some(made) => {
-            secret_file::write(file, &made.key)?;
-            (made.id, made.key)
-        }
+/// Finds or makes the account and its key. The key is kept in `file`, if there is one; a key that the database does not know
+/// is replaced.
+pub async fn access(store: &Store, file: Option<&Path>) -> Result<Access> {
+    let (account, key) = match store.account_create(ACCOUNT).await? {
+        Some(made) => (made.id, made.key),
         None => {
             let account = store.account_find(ACCOUNT).await?.context("the account of the dev server is gone")?;
-            (account, kept_key(store, account, file).await?)
+            let key = match kept_key(store, account, file).await? {
+                Some(key) => key,
+                None => store.api_key_create(account, "tikku dev", "admin").await?.key,
+            };
+            (account, key)
         }
     };
+    if let Some(file) = file {
+        secret_file::write(file, &key)?;
+    }
     let signing_secret = store.signing_secret_list(account).await?.secret;
     Ok(Access { key, signing_secret })
 }
 
-async fn kept_key(store: &Store, account: AccountId, file: &Path) -> Result<String> {
-    if let Some(key) = secret_file::read(file)? {
-        let caller = store.api_key_use(&Sha256::digest(key.as_bytes())).await?;
-        if caller.is_some_and(|caller| caller.account == account && caller.role == "admin") {
-            return Ok(key);
-        }
-    }
-    let made = store.api_key_create(account, "tikku dev", "admin").await?;
-    secret_file::write(file, &made.key)?;
-    Ok(made.key)
+/// The key in the file, if it still is an admin key of the account.
+async fn kept_key(store: &Store, account: AccountId, file: Option<&Path>) -> Result<Option<String>> {
+    let Some(key) = file.map(secret_file::read).transpose()?.flatten() else { return Ok(None) };
+    let caller = store.api_key_use(&Sha256::digest(key.as_bytes())).await?;
+    Ok(caller.is_some_and(|caller| caller.account == account && caller.role == "admin").then_some(key))
 }

@@ -29,13 +29,16 @@ pub fn find(cluster_major: Option<u32>) -> Result<Binaries> {
     let mut unfit = Vec::new();
     for folder in folders() {
         let Some(binaries) = in_folder(&folder) else { continue };
-        match major(&binaries.postgres) {
+        let program = binaries.postgres.display().to_string();
+        let found = match major(&binaries.postgres) {
             Some(found) if fits(found, cluster_major) => return Ok(binaries),
-            Some(found) => unfit.push(format!("{found} in {}", folder.display())),
-            None => unfit.push(format!("an unknown version in {}", folder.display())),
+            Some(found) => format!("version {found} ({program})"),
+            None => format!("an unknown version ({program})"),
+        };
+        if !unfit.contains(&found) {
+            unfit.push(found);
         }
     }
-    unfit.dedup();
     match (cluster_major, unfit.is_empty()) {
         (_, true) => bail!("PostgreSQL {MAJOR_MIN} or newer was not found: {INSTALL}"),
         (Some(wanted), false) => bail!(

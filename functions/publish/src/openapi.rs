@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use axum::response::Response;
 use http::{HeaderValue, header};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use tikku_domain::retry::BackoffKind;
 use utoipa::{IntoParams, Modify, OpenApi, ToSchema};
 
 /// A message to publish.
@@ -73,7 +74,7 @@ pub struct BackoffRequest {
     /// How the wait grows.
     #[serde(rename = "type")]
     #[schema(default = "exponential")]
-    kind: Option<BackoffType>,
+    kind: Option<BackoffKind>,
     /// The first wait.
     #[schema(minimum = 0, maximum = 31_536_000, default = 1)]
     initial_seconds: Option<i64>,
@@ -86,19 +87,6 @@ pub struct BackoffRequest {
     /// Whether to spread it.
     #[schema(default = true)]
     jitter: Option<bool>,
-}
-
-/// How a backoff grows.
-#[derive(ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[allow(dead_code, reason = "describes what domain::publish reads")]
-pub enum BackoffType {
-    /// Times factor each time.
-    Exponential,
-    /// Plus the first wait each time.
-    Linear,
-    /// The same each time.
-    Fixed,
 }
 
 /// A key to make.

@@ -94,7 +94,7 @@ fn url(fields: &mut Fields<'_>, policy: &UrlPolicy) -> String {
     match destination::parse(policy, &text) {
         Ok(url) => url.to_string(),
         Err(error) => {
-            fields.refuse("url", error.to_string());
+            fields.refuse_at(&["url"], error.to_string());
             String::new()
         }
     }

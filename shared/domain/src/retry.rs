@@ -18,10 +18,12 @@ pub enum BackoffKind {
     Fixed,
 }
 
-/// A message's backoff.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// A message's backoff, stored as JSON with its message.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Backoff {
     /// How delays grow.
+    #[serde(rename = "type")]
     pub kind: BackoffKind,
     /// The delay after the first attempt, in milliseconds.
     pub initial_ms: u64,

@@ -6,6 +6,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use crate::retry::BackoffKind;
+
 /// `202` of a publish.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Accepted {
@@ -25,7 +27,7 @@ pub struct Accepted {
 pub struct BackoffView {
     /// exponential, linear or fixed.
     #[serde(rename = "type")]
-    pub kind: String,
+    pub kind: BackoffKind,
     /// Wait before the first retry, in seconds.
     pub initial_seconds: u64,
     /// Growth, for exponential.

@@ -4,7 +4,7 @@ use tikku_domain::ids::MessageId;
 use tikku_domain::limits::{DELAY_SECONDS_MAX, WINDOW_MS};
 use tikku_domain::message::{Job, Settlement, Verdict};
 use tikku_domain::publish::NewMessage;
-use tikku_domain::retry::{Backoff, BackoffKind};
+use tikku_domain::retry::Backoff;
 use tikku_domain::signing::Secret;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -63,7 +63,7 @@ pub struct Settled {
 
 /// Publishes one message. The API key is checked inside: one statement for a publish.
 pub const PUBLISH: &str = "-- message::publish
-select verdict, id, state, wait_ms from tikku.message_publish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
+select tikku.message_publish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
 
 /// Starts what is due.
 pub const LOAD: &str = "-- message::load
@@ -88,8 +88,7 @@ impl Store {
     /// Publishes one message under a key's SHA-256. F.
     pub async fn message_publish(&self, key_hash: &[u8], m: &NewMessage) -> Result<Published, StoreError> {
         let headers = json_pairs(&m.headers);
-        let kind = kind_text(m.backoff.kind);
-        let (initial_ms, max_ms) = (m.backoff.initial_ms as i64, m.backoff.max_ms as i64);
+        let backoff = backoff_text(&m.backoff);
         let (key, hash) = m.idempotency.as_ref().map_or((None, None), |(key, hash)| (Some(key), Some(hash)));
         let (delay_max_ms, window_ms) = (DELAY_SECONDS_MAX * 1000, WINDOW_MS as i64);
         let row = self
@@ -106,11 +105,7 @@ impl Store {
                     (&delay_max_ms, Type::INT8),
                     (&m.max_attempts, Type::INT4),
                     (&m.timeout_ms, Type::INT4),
-                    (&kind, Type::TEXT),
-                    (&initial_ms, Type::INT8),
-                    (&m.backoff.factor, Type::FLOAT8),
-                    (&max_ms, Type::INT8),
-                    (&m.backoff.jitter, Type::BOOL),
+                    (&backoff, Type::TEXT),
                     (&key, Type::TEXT),
                     (&hash, Type::BYTEA),
                     (&m.labels, Type::TEXT_ARRAY),
@@ -118,15 +113,7 @@ impl Store {
                 ],
             )
             .await?;
-        let id = || MessageId(row.get("id"));
-        Ok(match row.get("verdict") {
-            "accepted" => Published::Accepted { id: id(), state: row.get("state"), wait_ms: wait(&row) },
-            "deduplicated" => Published::Deduplicated { id: id(), state: row.get("state") },
-            "mismatch" => Published::Mismatch { id: id() },
-            "forbidden" => Published::Forbidden,
-            "too_late" => Published::TooLate,
-            _ => Published::Unauthorized,
-        })
+        published(&row.get::<_, Vec<String>>(0))
     }
 
     /// Leases those of the messages that are due within 2 s and may start, up to `bytes_max` of bodies. What is over, leased by
@@ -228,7 +215,6 @@ fn loaded(row: &Row) -> Result<Loaded, StoreError> {
     }
     let bad = |what: &str| StoreError::Failed(format!("{id}: {what}"));
     let count = |name: &str| row.get::<_, i32>(name).unsigned_abs();
-    let ms = |name: &str| row.get::<_, i64>(name).unsigned_abs();
     let secrets: Vec<Vec<u8>> = row.get("secrets");
     let secrets = secrets.into_iter().map(Secret::from_bytes).collect::<Result<_, _>>().map_err(|e| bad(&e.to_string()))?;
     Ok(Loaded::Started(Box::new(Job {
@@ -244,13 +230,7 @@ fn loaded(row: &Row) -> Result<Loaded, StoreError> {
         method: row.get("method"),
         headers: serde_json::from_str(row.get("headers")).map_err(|e| bad(&e.to_string()))?,
         body: row.get("body"),
-        backoff: Backoff {
-            kind: backoff_kind(row.get("backoff_kind")),
-            initial_ms: ms("backoff_initial_ms"),
-            factor: row.get("backoff_factor"),
-            max_ms: ms("backoff_max_ms"),
-            jitter: row.get("backoff_jitter"),
-        },
+        backoff: serde_json::from_str(row.get("backoff")).map_err(|e| bad(&e.to_string()))?,
         secrets,
     })))
 }
@@ -260,20 +240,26 @@ pub(crate) fn json_pairs(pairs: &[(String, String)]) -> String {
     serde_json::Value::from(pairs.iter().map(|(n, v)| serde_json::json!([n, v])).collect::<Vec<_>>()).to_string()
 }
 
-fn kind_text(kind: BackoffKind) -> &'static str {
-    match kind {
-        BackoffKind::Exponential => "exponential",
-        BackoffKind::Linear => "linear",
-        BackoffKind::Fixed => "fixed",
-    }
+fn backoff_text(backoff: &Backoff) -> String {
+    // invariant: a struct of numbers and words always is JSON.
+    serde_json::to_string(backoff).unwrap_or_default()
 }
 
-fn backoff_kind(text: &str) -> BackoffKind {
-    match text {
-        "linear" => BackoffKind::Linear,
-        "fixed" => BackoffKind::Fixed,
-        _ => BackoffKind::Exponential,
-    }
+/// Reads `[verdict, id, state, wait in ms]`, of which refusals have the verdict only.
+fn published(answer: &[String]) -> Result<Published, StoreError> {
+    let bad = || StoreError::Failed(format!("message_publish answered {answer:?}"));
+    let id = || answer.get(1).and_then(|id| id.parse().ok()).map(MessageId).ok_or_else(bad);
+    let state = || answer.get(2).cloned().ok_or_else(bad);
+    let wait_ms = || answer.get(3).and_then(|ms| ms.parse().ok()).ok_or_else(bad);
+    Ok(match answer.first().map(String::as_str) {
+        Some("accepted") => Published::Accepted { id: id()?, state: state()?, wait_ms: wait_ms()? },
+        Some("deduplicated") => Published::Deduplicated { id: id()?, state: state()? },
+        Some("mismatch") => Published::Mismatch { id: id()? },
+        Some("unauthorized") => Published::Unauthorized,
+        Some("forbidden") => Published::Forbidden,
+        Some("too_late") => Published::TooLate,
+        _ => return Err(bad()),
+    })
 }
 
 fn verdict_text(verdict: Verdict) -> &'static str {

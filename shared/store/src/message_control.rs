@@ -36,9 +36,9 @@ source as materialized (
   where c.account_id = $1 and c.message_id = $2
 ), content as (
   insert into tikku.message_content (account_id, message_id, created_at, url, method, headers, body,
-    backoff_kind, backoff_initial_ms, backoff_factor, backoff_max_ms, backoff_jitter, labels, resent_from)
+    backoff, labels, resent_from)
   select account_id, new.id, new.now, url, method, headers, body,
-    backoff_kind, backoff_initial_ms, backoff_factor, backoff_max_ms, backoff_jitter, labels, message_id from source, new
+    backoff, labels, message_id from source, new
 )
 insert into tikku.message (id, account_id, state, due_at, kick_until, max_attempts, timeout_ms)
 select new.id, account_id, 'queued', new.now, tikku.kick_until(new.now, new.now, $3), max_attempts, timeout_ms from source, new

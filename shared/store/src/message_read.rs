@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 use tikku_domain::filter::MessageFilter;
 use tikku_domain::ids::{AccountId, MessageId};
+use tikku_domain::retry::Backoff;
 use tikku_domain::view::{AttemptView, BackoffView, MessageDetail, MessagePage, MessageView};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -17,8 +18,8 @@ macro_rules! columns {
             "m.id, m.state::text as state, c.url, c.method, c.headers::text as headers, ",
             $body,
             " as body, octet_length(c.body)::int8 as body_bytes, c.delay_ms,
-  tikku.rfc3339(c.not_before) as not_before, m.max_attempts::int4 as max_attempts, c.backoff_kind::text as backoff_kind, c.backoff_initial_ms,
-  c.backoff_factor, c.backoff_max_ms, c.backoff_jitter, m.timeout_ms, c.idempotency_key, c.labels, tikku.rfc3339(c.created_at) as created_at,
+  tikku.rfc3339(c.not_before) as not_before, m.max_attempts::int4 as max_attempts, c.backoff::text as backoff,
+  m.timeout_ms, c.idempotency_key, c.labels, tikku.rfc3339(c.created_at) as created_at,
   tikku.rfc3339(m.due_at) as due_at, tikku.rfc3339(m.finished_at) as finished_at, m.attempt_number, m.cancel_requested, c.resent_from"
         )
     };
@@ -106,13 +107,7 @@ fn view(row: &Row) -> Result<MessageView, StoreError> {
         delay_seconds: row.get::<_, Option<i64>>("delay_ms").map(|ms| ms / 1000),
         not_before: row.get("not_before"),
         max_attempts: row.get("max_attempts"),
-        backoff: BackoffView {
-            kind: row.get("backoff_kind"),
-            initial_seconds: row.get::<_, i64>("backoff_initial_ms").unsigned_abs() / 1000,
-            factor: row.get("backoff_factor"),
-            max_seconds: row.get::<_, i64>("backoff_max_ms").unsigned_abs() / 1000,
-            jitter: row.get("backoff_jitter"),
-        },
+        backoff: backoff(row)?,
         timeout_seconds: row.get::<_, i32>("timeout_ms") / 1000,
         idempotency_key: row.get("idempotency_key"),
         labels: row.get("labels"),
@@ -122,6 +117,17 @@ fn view(row: &Row) -> Result<MessageView, StoreError> {
         attempt_count: row.get("attempt_number"),
         cancel_requested: row.get("cancel_requested"),
         resent_from: row.get::<_, Option<uuid::Uuid>>("resent_from").map(|id| MessageId(id).to_string()),
+    })
+}
+
+fn backoff(row: &Row) -> Result<BackoffView, StoreError> {
+    let backoff: Backoff = serde_json::from_str(row.get("backoff")).map_err(|e| StoreError::Failed(format!("backoff: {e}")))?;
+    Ok(BackoffView {
+        kind: backoff.kind,
+        initial_seconds: backoff.initial_ms / 1000,
+        factor: backoff.factor,
+        max_seconds: backoff.max_ms / 1000,
+        jitter: backoff.jitter,
     })
 }
 

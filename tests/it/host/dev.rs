@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::{Database, Deployment, Host, Machine, Options, allowed_cidrs, clock_env, new_database, program, tikku};
+use super::{Database, Deployment, Host, Machine, Options, clock_env, new_database, program, tikku};
 use crate::api::Api;
 use crate::process::{Process, free_port, log_dir, run_dir};
 
@@ -23,7 +23,6 @@ pub struct Dev {
 
 pub(super) fn start(options: &Options) -> Result<Deployment> {
     let mut env = clock_env(options)?;
-    env.push(("TIKKU_ALLOW_CIDRS", allowed_cidrs(options).into()));
     if let Some(ca) = &options.extra_ca {
         env.push(("TIKKU_EXTRA_CA_FILE", ca.into()));
     }
@@ -51,6 +50,9 @@ impl Dev {
         let _ = std::fs::remove_file(&facts);
         let mut command = program(&self.options, &tikku()?)?;
         command.arg("dev").arg("--port").arg(self.port.to_string()).arg("--data").arg(&self.data);
+        if self.options.ephemeral {
+            command.arg("--ephemeral");
+        }
         command.env_remove("DATABASE_URL").envs(self.env.iter().map(|(k, v)| (k, v)));
         let process = Process::start(&self.name, &mut command, "TERM")?;
         let begun = Instant::now();

@@ -113,6 +113,7 @@ fn environment(options: &Options, database_url: &str, sqs_url: &str, queue_url: 
         ("DATABASE_URL", database_url),
         ("TIKKU_QUEUE_URL", queue_url),
         ("TIKKU_ALLOW_HTTP", "true"),
+        ("TIKKU_ALLOW_CIDRS", allowed_cidrs(options)),
         ("AWS_ENDPOINT_URL_SQS", sqs_url),
         ("AWS_REGION", "us-east-1"),
         ("AWS_ACCESS_KEY_ID", "test"),
@@ -121,9 +122,6 @@ fn environment(options: &Options, database_url: &str, sqs_url: &str, queue_url: 
     ]
     .map(|(name, value)| (name, value.into()))
     .to_vec();
-    if !options.strict {
-        env.push(("TIKKU_ALLOW_CIDRS", allowed_cidrs(options).into()));
-    }
     if let Some(ca) = &options.extra_ca {
         env.push(("TIKKU_EXTRA_CA_FILE", ca.into()));
     }

@@ -13,6 +13,8 @@ use super::{Deployment, Host, Machine, Options, allowed_cidrs, prepared_database
 use crate::api::Api;
 use crate::process::{Process, free_port, log_dir, run_dir};
 
+mod hyperdrive;
+
 const TICK_EVERY: Duration = Duration::from_secs(60);
 
 /// A wrangler process group that can be killed and started again on the same state.
@@ -21,6 +23,7 @@ pub struct Workers {
     folder: PathBuf,
     port: u16,
     cron: Option<JoinHandle<()>>,
+    pool: JoinHandle<()>,
     process: Mutex<Option<Process>>,
 }
 
@@ -28,10 +31,11 @@ pub(super) fn start(options: &Options) -> Result<Deployment> {
     let (database, key) = prepared_database(options)?;
     let folder = run_dir().join(format!("{}-worker", options.name));
     std::fs::create_dir(&folder)?;
-    let config = configuration(options, &database.url)?;
+    let (pool_url, pool) = hyperdrive::open(&database.url);
+    let config = configuration(options, &pool_url)?;
     std::fs::write(folder.join("wrangler.json"), serde_json::to_vec_pretty(&config)?)?;
     let mut workers =
-        Workers { name: format!("{}-wrangler", options.name), folder, port: free_port(), cron: None, process: Mutex::new(None) };
+        Workers { name: format!("{}-wrangler", options.name), folder, port: free_port(), cron: None, pool, process: Mutex::new(None) };
     workers.launch()?;
     if !options.manual_tick {
         workers.cron = Some(stage().spawn(cron(workers.port)));
@@ -64,8 +68,10 @@ fn configuration(options: &Options, database_url: &str) -> Result<Value> {
     config["main"] = json!(main);
     config.as_object_mut().context("a table")?.remove("build");
     config["hyperdrive"][0]["localConnectionString"] = json!(database_url.split('?').next());
+    // The local queue hands out one batch at a time, where Cloudflare has up to 250 under way: small batches would wait for each other.
+    config["queues"]["consumers"][0]["max_batch_size"] = json!(100);
     config["vars"]["TIKKU_ALLOW_HTTP"] = json!("true");
-    config["vars"]["TIKKU_ALLOW_CIDRS"] = json!(if options.strict { "" } else { allowed_cidrs(options) });
+    config["vars"]["TIKKU_ALLOW_CIDRS"] = json!(allowed_cidrs(options));
     Ok(config)
 }
 
@@ -113,6 +119,7 @@ impl Drop for Workers {
         if let Some(cron) = &self.cron {
             cron.abort();
         }
+        self.pool.abort();
     }
 }
 

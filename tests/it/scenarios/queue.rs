@@ -54,7 +54,7 @@ fn dropped_wake_messages_are_repaired_by_tick() {
         mapping.hold();
         sleep(Duration::from_millis(200)).await;
         let id = d.api.publish(&message(&endpoint, json!({ "backoff": { "type": "fixed", "initialSeconds": 5, "jitter": false } }))).await;
-        mapping.queue.purge().await;
+        assert_eq!(mapping.queue.drop_all().await, 1);
         mapping.release();
         d.tick().await;
         sleep(Duration::from_secs(1)).await;
@@ -63,9 +63,11 @@ fn dropped_wake_messages_are_repaired_by_tick() {
         d.sql(now).await;
         d.tick().await;
         d.api.until(&id, "retrying", SOON).await;
-        // The same for the wake message of a retry.
-        mapping.queue.purge().await;
+        // The same for the wake message of a retry, once its delay is over.
+        mapping.hold();
         sleep(Duration::from_secs(6)).await;
+        assert_eq!(mapping.queue.drop_all().await, 1);
+        mapping.release();
         assert_eq!(endpoint.count(), 1);
         d.sql(now).await;
         d.tick().await;
@@ -109,10 +111,11 @@ fn two_ticks_at_once_hand_over_each_message_once() {
     on_own(LAMBDA, options("queue-ticks"), async |d| {
         let endpoint = Endpoint::new();
         d.lambda().mapping.hold();
+        sleep(Duration::from_millis(200)).await;
         for _ in 0..20 {
             d.api.publish(&message(&endpoint, json!({}))).await;
         }
-        d.lambda().mapping.queue.purge().await;
+        d.lambda().mapping.queue.drop_all().await;
         d.sql("update tikku.message set kick_until = tikku.clock_now()").await;
         tokio::join!(d.tick(), d.tick(), d.tick());
         d.lambda().mapping.release();

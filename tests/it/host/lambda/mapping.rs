@@ -75,9 +75,19 @@ impl Queue {
             .expect("SQS takes a message");
     }
 
-    /// Throws away all that waits in the queue.
-    pub async fn purge(&self) {
-        self.client.purge_queue().queue_url(&self.url).send().await.expect("SQS purges");
+    /// Throws away what waits in the queue and can be received; returns how many. (`PurgeQueue` works once a minute.)
+    pub async fn drop_all(&self) -> usize {
+        let mut dropped = 0;
+        loop {
+            let messages = self.receive().await;
+            if messages.is_empty() {
+                return dropped;
+            }
+            dropped += messages.len();
+            for message in &messages {
+                self.settle(message, true).await;
+            }
+        }
     }
 
     async fn receive(&self) -> Vec<Message> {
