@@ -5,10 +5,10 @@
 use futures_util::StreamExt;
 use futures_util::future::join;
 use futures_util::stream::FuturesUnordered;
+use tikku_domain::destination;
 use tikku_domain::ids::MessageId;
 use tikku_domain::limits::{LOAD_BYTES_MAX, START_WITHIN_MS, WINDOW_MS};
 use tikku_domain::message::{self, Failure, Job, Outcome, Reply, Settlement};
-use tikku_domain::destination;
 use tikku_platform::time::{self, Stopwatch};
 use tikku_platform::{Ctx, Push};
 use tikku_store::{Kick, Loaded, Settled, StoreError};

@@ -27,12 +27,13 @@ pub async fn list(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, uri: Uri) -> 
     let caller = auth::caller(&ctx, &headers, Needs::Read).await?;
     let (mut cursor, mut limit, mut errors) = (None, limits::PAGE_DEFAULT, Vec::new());
     for (name, value) in request::query(&uri) {
-        let taken = match name.as_str() {
-            "cursor" => value.parse().map(|id| cursor = Some(id)).map_err(|_| "must be the nextCursor of an earlier page".to_owned()),
-            "limit" => match value.parse::<i64>() {
-                Ok(n) if (1..=limits::PAGE_MAX).contains(&n) => Ok(limit = n),
-                _ => Err(format!("must be an integer from 1 to {}", limits::PAGE_MAX)),
-            },
+        let taken = match (name.as_str(), value.parse::<i64>()) {
+            ("cursor", _) => value.parse().map(|id| cursor = Some(id)).map_err(|_| "must be the nextCursor of an earlier page".to_owned()),
+            ("limit", Ok(n)) if (1..=limits::PAGE_MAX).contains(&n) => {
+                limit = n;
+                Ok(())
+            }
+            ("limit", _) => Err(format!("must be an integer from 1 to {}", limits::PAGE_MAX)),
             _ => Err("is not a parameter of this list".to_owned()),
         };
         if let Err(detail) = taken {

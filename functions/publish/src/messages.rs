@@ -6,12 +6,12 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, Uri};
+use tikku_domain::filter;
 use tikku_domain::ids::{AccountId, MessageId};
 use tikku_domain::limits::WINDOW_MS;
 use tikku_domain::problem::{Kind, Problem};
 use tikku_domain::publish::{self, Rules};
 use tikku_domain::view::{Accepted, MessageDetail, MessagePage, MessageView};
-use tikku_domain::filter;
 use tikku_platform::Ctx;
 use tikku_store::{Control, Kick, Published};
 

@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 
 use axum::response::Response;
 use http::{HeaderValue, header};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use tikku_domain::retry::BackoffKind;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{IntoParams, Modify, OpenApi, ToSchema};
 
 /// A message to publish.

@@ -39,58 +39,22 @@ const IPV4_REFUSED: [(Ipv4Net, &str); 17] = [
 const IPV6_REFUSED: [(Ipv6Net, &str); 19] = [
     (v6([0, 0, 0, 0, 0, 0, 0, 0], 128), "unspecified, RFC 4291"),
     (v6([0, 0, 0, 0, 0, 0, 0, 1], 128), "loopback, RFC 4291"),
-    (
-        v6([0, 0, 0, 0, 0, 0xffff, 0, 0], 96),
-        "IPv4-mapped, RFC 4291",
-    ),
-    (
-        v6([0, 0, 0, 0, 0, 0, 0, 0], 96),
-        "IPv4-compatible, RFC 4291",
-    ),
+    (v6([0, 0, 0, 0, 0, 0xffff, 0, 0], 96), "IPv4-mapped, RFC 4291"),
+    (v6([0, 0, 0, 0, 0, 0, 0, 0], 96), "IPv4-compatible, RFC 4291"),
     (v6([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96), "NAT64, RFC 6052"),
-    (
-        v6([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48),
-        "local-use NAT64, RFC 8215",
-    ),
-    (
-        v6([0x100, 0, 0, 0, 0, 0, 0, 0], 64),
-        "discard-only, RFC 6666",
-    ),
+    (v6([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48), "local-use NAT64, RFC 8215"),
+    (v6([0x100, 0, 0, 0, 0, 0, 0, 0], 64), "discard-only, RFC 6666"),
     (v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 32), "Teredo, RFC 4380"),
     (v6([0x2001, 0x10, 0, 0, 0, 0, 0, 0], 28), "ORCHID, RFC 4843"),
-    (
-        v6([0x2001, 0x20, 0, 0, 0, 0, 0, 0], 28),
-        "ORCHIDv2, RFC 7343",
-    ),
-    (
-        v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 23),
-        "IETF protocol assignments, RFC 2928",
-    ),
-    (
-        v6([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32),
-        "documentation, RFC 3849",
-    ),
+    (v6([0x2001, 0x20, 0, 0, 0, 0, 0, 0], 28), "ORCHIDv2, RFC 7343"),
+    (v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 23), "IETF protocol assignments, RFC 2928"),
+    (v6([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32), "documentation, RFC 3849"),
     (v6([0x2002, 0, 0, 0, 0, 0, 0, 0], 16), "6to4, RFC 3056"),
-    (
-        v6([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20),
-        "documentation, RFC 9637",
-    ),
-    (
-        v6([0x5f00, 0, 0, 0, 0, 0, 0, 0], 16),
-        "segment routing (SRv6), RFC 9602",
-    ),
-    (
-        v6([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7),
-        "unique local, RFC 4193",
-    ),
-    (
-        v6([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10),
-        "link-local, RFC 4291",
-    ),
-    (
-        v6([0xfec0, 0, 0, 0, 0, 0, 0, 0], 10),
-        "site-local, RFC 3879",
-    ),
+    (v6([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20), "documentation, RFC 9637"),
+    (v6([0x5f00, 0, 0, 0, 0, 0, 0, 0], 16), "segment routing (SRv6), RFC 9602"),
+    (v6([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7), "unique local, RFC 4193"),
+    (v6([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10), "link-local, RFC 4291"),
+    (v6([0xfec0, 0, 0, 0, 0, 0, 0, 0], 10), "site-local, RFC 3879"),
     (v6([0xff00, 0, 0, 0, 0, 0, 0, 0], 8), "multicast, RFC 4291"),
 ];
 
@@ -110,18 +74,12 @@ const fn v6(s: [u16; 8], prefix: u8) -> Ipv6Net {
 #[must_use]
 pub fn special_use(ip: IpAddr) -> Option<&'static str> {
     match ip {
-        IpAddr::V4(ip) => IPV4_REFUSED
-            .iter()
-            .find(|(range, _)| range.contains(&ip))
-            .map(|(_, name)| *name),
+        IpAddr::V4(ip) => IPV4_REFUSED.iter().find(|(range, _)| range.contains(&ip)).map(|(_, name)| *name),
         IpAddr::V6(ip) => IPV6_REFUSED
             .iter()
             .find(|(range, _)| range.contains(&ip))
             .map(|(_, name)| *name)
-            .or_else(|| {
-                (!IPV6_GLOBAL_UNICAST.contains(&ip))
-                    .then_some("outside global unicast 2000::/3, RFC 4291")
-            }),
+            .or_else(|| (!IPV6_GLOBAL_UNICAST.contains(&ip)).then_some("outside global unicast 2000::/3, RFC 4291")),
     }
 }
 
@@ -228,9 +186,6 @@ mod tests {
         }
         let teredo = "2001::1".parse().unwrap();
         assert_eq!(special_use(teredo), Some("Teredo, RFC 4380"));
-        assert_eq!(
-            special_use("255.255.255.255".parse().unwrap()),
-            Some("broadcast, RFC 919")
-        );
+        assert_eq!(special_use("255.255.255.255".parse().unwrap()), Some("broadcast, RFC 919"));
     }
 }

@@ -31,9 +31,7 @@ pub enum DestinationError {
     #[error("URL is too long: at most 2048 characters are allowed, counted after percent-encoding")]
     TooLong,
     /// Whitespace or a control character, anywhere.
-    #[error(
-        "URL contains whitespace or a control character: it must be percent-encoded, as in %20"
-    )]
+    #[error("URL contains whitespace or a control character: it must be percent-encoded, as in %20")]
     Whitespace,
     /// Not an absolute URL of an accepted scheme.
     #[error("URL must begin with https:// (or http://, where the operator allows it)")]
@@ -141,10 +139,7 @@ fn allows_loopback(policy: &UrlPolicy) -> bool {
 
 fn check_address(policy: &UrlPolicy, address: IpAddr) -> Result<(), DestinationError> {
     match address::special_use(address) {
-        Some(special_use) if !exempt(policy, address) => Err(DestinationError::PrivateAddress {
-            address,
-            special_use,
-        }),
+        Some(special_use) if !exempt(policy, address) => Err(DestinationError::PrivateAddress { address, special_use }),
         _ => Ok(()),
     }
 }
@@ -161,10 +156,7 @@ pub fn address_allowed(policy: &UrlPolicy, ip: IpAddr) -> bool {
 
 fn exempt(policy: &UrlPolicy, ip: IpAddr) -> bool {
     let canonical = ip.to_canonical();
-    policy
-        .allow_cidrs
-        .iter()
-        .any(|range| range.contains(&ip) || range.contains(&canonical))
+    policy.allow_cidrs.iter().any(|range| range.contains(&ip) || range.contains(&canonical))
 }
 
 #[cfg(test)]

@@ -7,10 +7,7 @@ use crate::spellings::{ipv4_hosts, private_address_urls};
 
 fn policy(allow_http: bool, cidrs: &[&str]) -> UrlPolicy {
     let allow_cidrs = cidrs.iter().map(|text| text.parse().unwrap()).collect();
-    UrlPolicy {
-        allow_http,
-        allow_cidrs,
-    }
+    UrlPolicy { allow_http, allow_cidrs }
 }
 
 fn strict() -> UrlPolicy {
@@ -25,11 +22,7 @@ fn every_spelling_of_a_private_address_is_refused() {
     assert_eq!(distinct.len(), urls.len());
     for text in urls {
         let refusal = parse(&strict(), &text).expect_err(&text);
-        assert_ne!(
-            refusal,
-            DestinationError::HttpRefused,
-            "{text:?} was not judged by its host"
-        );
+        assert_ne!(refusal, DestinationError::HttpRefused, "{text:?} was not judged by its host");
         let plain = text.replacen("https:", "http:", 1);
         assert!(parse(&policy(true, &[]), &plain).is_err(), "{plain:?}");
     }
@@ -54,62 +47,28 @@ fn public_urls_are_accepted_and_normalised() {
         ("https://example.com", "https://example.com/"),
         ("HTTPS://EXAMPLE.com/Hook", "https://example.com/Hook"),
         ("https://example.com./", "https://example.com./"),
-        (
-            "https://hooks.example.com:8443/a/b?x=1&y=2",
-            "https://hooks.example.com:8443/a/b?x=1&y=2",
-        ),
+        ("https://hooks.example.com:8443/a/b?x=1&y=2", "https://hooks.example.com:8443/a/b?x=1&y=2"),
         ("https://example.com:443/", "https://example.com/"),
         ("https://example.com/a#part", "https://example.com/a"),
-        (
-            "https://example.com/?to=http://127.0.0.1/",
-            "https://example.com/?to=http://127.0.0.1/",
-        ),
+        ("https://example.com/?to=http://127.0.0.1/", "https://example.com/?to=http://127.0.0.1/"),
         ("https://example.com/@handle", "https://example.com/@handle"),
-        (
-            "https://example.com?mail=a@b.c",
-            "https://example.com/?mail=a@b.c",
-        ),
-        (
-            "https://bücher.example/straße",
-            "https://xn--bcher-kva.example/stra%C3%9Fe",
-        ),
-        (
-            "https://xn--bcher-kva.example/",
-            "https://xn--bcher-kva.example/",
-        ),
+        ("https://example.com?mail=a@b.c", "https://example.com/?mail=a@b.c"),
+        ("https://bücher.example/straße", "https://xn--bcher-kva.example/stra%C3%9Fe"),
+        ("https://xn--bcher-kva.example/", "https://xn--bcher-kva.example/"),
         ("https://例え.jp/", "https://xn--r8jz45g.jp/"),
         ("https://8.8.8.8/dns", "https://8.8.8.8/dns"),
         ("https://0x08080808/", "https://8.8.8.8/"),
-        (
-            "https://[2606:4700:4700::1111]:8443/x",
-            "https://[2606:4700:4700::1111]:8443/x",
-        ),
-        (
-            "https://[2606:4700:4700:0:0:0:0:1111]/",
-            "https://[2606:4700:4700::1111]/",
-        ),
-        (
-            "https://127.0.0.1.example.com/",
-            "https://127.0.0.1.example.com/",
-        ),
-        (
-            "https://localhost.example.com/",
-            "https://localhost.example.com/",
-        ),
-        (
-            "https://my-internal.example.com/",
-            "https://my-internal.example.com/",
-        ),
+        ("https://[2606:4700:4700::1111]:8443/x", "https://[2606:4700:4700::1111]:8443/x"),
+        ("https://[2606:4700:4700:0:0:0:0:1111]/", "https://[2606:4700:4700::1111]/"),
+        ("https://127.0.0.1.example.com/", "https://127.0.0.1.example.com/"),
+        ("https://localhost.example.com/", "https://localhost.example.com/"),
+        ("https://my-internal.example.com/", "https://my-internal.example.com/"),
         ("https://a_b.example.com/", "https://a_b.example.com/"),
     ];
     for (text, normalised) in table {
         let url = parse(&strict(), text).unwrap_or_else(|refusal| panic!("{text}: {refusal}"));
         assert_eq!(url.as_str(), normalised);
-        assert_eq!(
-            parse(&strict(), url.as_str()),
-            Ok(url),
-            "{text} is not stable"
-        );
+        assert_eq!(parse(&strict(), url.as_str()), Ok(url), "{text} is not stable");
     }
 }
 
@@ -150,21 +109,12 @@ fn malformed_urls_are_refused_for_the_right_reason() {
         ("https://example.com/\u{2028}", Whitespace),
         ("https://example.com/\u{3000}", Whitespace),
         ("https://example..com/", PrivateName("example..com".into())),
-        (
-            "https://example.com../",
-            PrivateName("example.com..".into()),
-        ),
+        ("https://example.com../", PrivateName("example.com..".into())),
         ("https://intranet/", PrivateName("intranet".into())),
         ("https://localhost/", PrivateName("localhost".into())),
-        (
-            "https://api.LocalHost./",
-            PrivateName("api.localhost.".into()),
-        ),
+        ("https://api.LocalHost./", PrivateName("api.localhost.".into())),
         ("https://nas.local/", PrivateName("nas.local".into())),
-        (
-            "https://metadata.google.internal/",
-            PrivateName("metadata.google.internal".into()),
-        ),
+        ("https://metadata.google.internal/", PrivateName("metadata.google.internal".into())),
     ];
     for (text, refusal) in table {
         assert_eq!(parse(&strict(), text), Err(refusal), "{text:?}");
@@ -199,13 +149,8 @@ fn the_length_limit_holds_before_and_after_encoding() {
 
 #[test]
 fn a_refusal_names_the_address_and_its_use() {
-    let refusal = parse(&strict(), "https://0xa9fea9fe/latest")
-        .unwrap_err()
-        .to_string();
-    assert!(
-        refusal.contains("169.254.169.254") && refusal.contains("metadata"),
-        "{refusal}"
-    );
+    let refusal = parse(&strict(), "https://0xa9fea9fe/latest").unwrap_err().to_string();
+    assert!(refusal.contains("169.254.169.254") && refusal.contains("metadata"), "{refusal}");
 }
 
 #[test]

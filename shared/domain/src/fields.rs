@@ -257,7 +257,8 @@ mod tests {
 
     #[test]
     fn integers_are_integers() {
-        for json in [r#"{"a": 1.5}"#, r#"{"a": 1.0}"#, r#"{"a": "1"}"#, r#"{"a": 1e2}"#, r#"{"a": 99999999999999999999}"#, r#"{"a": true}"#] {
+        for json in [r#"{"a": 1.5}"#, r#"{"a": 1.0}"#, r#"{"a": "1"}"#, r#"{"a": 1e2}"#, r#"{"a": 99999999999999999999}"#, r#"{"a": true}"#]
+        {
             let mut fields = Fields::parse(json.as_bytes()).unwrap();
             assert_eq!(fields.integer("a", i64::MIN..=i64::MAX), None, "{json}");
             assert!(fields.finish().is_err());

@@ -64,7 +64,10 @@ fn text(value: &str) -> Result<String, String> {
 }
 
 fn time(value: &str) -> Result<i64, String> {
-    value.parse::<jiff::Timestamp>().map(|t| t.as_millisecond()).map_err(|_| "must be an RFC 3339 time, such as 2027-01-31T09:00:00Z".to_owned())
+    value
+        .parse::<jiff::Timestamp>()
+        .map(|t| t.as_millisecond())
+        .map_err(|_| "must be an RFC 3339 time, such as 2027-01-31T09:00:00Z".to_owned())
 }
 
 #[cfg(test)]
@@ -78,13 +81,16 @@ mod tests {
 
     #[test]
     fn everything_at_once() {
-        let filter = read(&[("status", "failed"), ("url", "hook"), ("label", "a"), ("from", "2027-01-31T09:00:00Z"), ("limit", "200")]).unwrap();
+        let filter =
+            read(&[("status", "failed"), ("url", "hook"), ("label", "a"), ("from", "2027-01-31T09:00:00Z"), ("limit", "200")]).unwrap();
         assert_eq!((filter.status.as_deref(), filter.limit, filter.from_ms), (Some("failed"), 200, Some(1_801_386_000_000)));
     }
 
     #[test]
     fn what_is_wrong_is_named() {
-        for (name, value) in [("status", "done"), ("limit", "0"), ("limit", "201"), ("cursor", "x"), ("from", "now"), ("nope", "1"), ("url", "")] {
+        for (name, value) in
+            [("status", "done"), ("limit", "0"), ("limit", "201"), ("cursor", "x"), ("from", "now"), ("nope", "1"), ("url", "")]
+        {
             assert_eq!(read(&[(name, value)]), Err(vec![name.to_owned()]));
         }
     }

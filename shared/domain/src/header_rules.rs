@@ -10,17 +10,8 @@ pub const HEADERS_MAX: usize = 64;
 pub const HEADERS_BYTES_MAX: usize = 32_768;
 
 /// Names HTTP or the connection owns: framing, routing and hop-by-hop fields (RFC 9110 section 7.6.1).
-const REFUSED_NAMES: [&str; 9] = [
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "keep-alive",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
+const REFUSED_NAMES: [&str; 9] =
+    ["connection", "content-length", "expect", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"];
 
 /// Beginnings of names that Tikku (`tikku-`), the signature (`webhook-`) or proxies own.
 const REFUSED_PREFIXES: [&str; 3] = ["webhook-", "tikku-", "proxy-"];
@@ -83,31 +74,19 @@ pub fn check(headers: &[(String, String)]) -> Result<(), Vec<HeaderError>> {
             let first = seen.insert(name.to_ascii_lowercase());
             fault_of(name, value).or((!first).then_some(HeaderFault::Duplicate))
         };
-        errors.extend(fault.map(|fault| HeaderError {
-            index,
-            name: name.clone(),
-            fault,
-        }));
+        errors.extend(fault.map(|fault| HeaderError { index, name: name.clone(), fault }));
         if index >= HEADERS_MAX {
             break;
         }
     }
-    if errors.is_empty() {
-        Ok(())
-    } else {
-        Err(errors)
-    }
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
 fn fault_of(name: &str, value: &str) -> Option<HeaderFault> {
     let lower = name.to_ascii_lowercase();
     if name.is_empty() || !name.bytes().all(is_token_byte) {
         Some(HeaderFault::Name)
-    } else if REFUSED_NAMES.contains(&lower.as_str())
-        || REFUSED_PREFIXES
-            .iter()
-            .any(|prefix| lower.starts_with(prefix))
-    {
+    } else if REFUSED_NAMES.contains(&lower.as_str()) || REFUSED_PREFIXES.iter().any(|prefix| lower.starts_with(prefix)) {
         Some(HeaderFault::Refused)
     } else {
         (!is_field_value(value)).then_some(HeaderFault::Value)
@@ -123,9 +102,7 @@ fn is_token_byte(byte: u8) -> bool {
 fn is_field_value(value: &str) -> bool {
     let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
     let bytes = value.as_bytes();
-    bytes
-        .iter()
-        .all(|byte| blank(byte) || byte.is_ascii_graphic() || !byte.is_ascii())
+    bytes.iter().all(|byte| blank(byte) || byte.is_ascii_graphic() || !byte.is_ascii())
         && !bytes.first().is_some_and(blank)
         && !bytes.last().is_some_and(blank)
 }
@@ -136,18 +113,12 @@ mod tests {
     use super::*;
 
     fn list(headers: &[(&str, &str)]) -> Vec<(String, String)> {
-        headers
-            .iter()
-            .map(|(name, value)| (name.to_string(), value.to_string()))
-            .collect()
+        headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
     }
 
     fn faults(headers: &[(String, String)]) -> Vec<(usize, HeaderFault)> {
         let errors = check(headers).err().unwrap_or_default();
-        errors
-            .into_iter()
-            .map(|error| (error.index, error.fault))
-            .collect()
+        errors.into_iter().map(|error| (error.index, error.fault)).collect()
     }
 
     #[test]
@@ -232,54 +203,23 @@ mod tests {
 
     #[test]
     fn values_that_could_break_out_are_refused() {
-        for value in [
-            "a\r\nx: y",
-            "a\nb",
-            "a\rb",
-            "\n",
-            "a\0b",
-            "\u{1}",
-            "\u{1b}[0m",
-            "\u{7f}",
-            " a",
-            "a ",
-            "\ta",
-            "a\t",
-            " ",
-        ] {
+        for value in ["a\r\nx: y", "a\nb", "a\rb", "\n", "a\0b", "\u{1}", "\u{1b}[0m", "\u{7f}", " a", "a ", "\ta", "a\t", " "] {
             assert_eq!(faults(&list(&[("x-a", value)])), [(0, Value)], "{value:?}");
         }
     }
 
     #[test]
     fn each_broken_header_is_reported_once_in_order() {
-        let headers = list(&[
-            ("ok", "1"),
-            ("Host", "\n"),
-            ("OK", "2"),
-            ("ok", "3"),
-            ("bad name", "v"),
-            ("x", "\n"),
-        ]);
-        let expected = [
-            (1, Refused),
-            (2, Duplicate),
-            (3, Duplicate),
-            (4, Name),
-            (5, Value),
-        ];
+        let headers = list(&[("ok", "1"), ("Host", "\n"), ("OK", "2"), ("ok", "3"), ("bad name", "v"), ("x", "\n")]);
+        let expected = [(1, Refused), (2, Duplicate), (3, Duplicate), (4, Name), (5, Value)];
         assert_eq!(faults(&headers), expected);
         let text = check(&headers).unwrap_err()[1].to_string();
-        assert!(
-            text.starts_with("header \"OK\": names are case-insensitive"),
-            "{text}"
-        );
+        assert!(text.starts_with("header \"OK\": names are case-insensitive"), "{text}");
     }
 
     #[test]
     fn the_limits_hold_to_the_header_and_to_the_byte() {
-        let many =
-            |n: usize| -> Vec<_> { (0..n).map(|i| (format!("x-{i}"), "v".into())).collect() };
+        let many = |n: usize| -> Vec<_> { (0..n).map(|i| (format!("x-{i}"), "v".into())).collect() };
         assert_eq!(check(&many(HEADERS_MAX)), Ok(()));
         assert_eq!(faults(&many(HEADERS_MAX + 1)), [(64, TooMany)]);
         assert_eq!(faults(&many(HEADERS_MAX + 9)), [(64, TooMany)]);

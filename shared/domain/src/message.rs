@@ -2,7 +2,7 @@
 //! the push (platform) and recording the verdict (store).
 
 use crate::ids::MessageId;
-use crate::limits::{RETRY_AFTER_MS_MAX, RESPONSE_HEADERS_BYTES_MAX, THROTTLES_MAX};
+use crate::limits::{RESPONSE_HEADERS_BYTES_MAX, RETRY_AFTER_MS_MAX, THROTTLES_MAX};
 use crate::retry::{self, Backoff};
 use crate::signing::Secret;
 
@@ -137,7 +137,7 @@ pub fn settle(job: &Job, outcome: Outcome, now_ms: i64) -> Settlement {
         Reply::Response { status, headers, body } => (Some(status), headers, Some(body), None),
         Reply::Failed { kind, detail } => (None, Vec::new(), None, Some((kind, detail))),
     };
-    let asked = retry::retry_after_ms(&headers, now_ms).filter(|_| !status.is_some_and(|s| s < 300));
+    let asked = retry::retry_after_ms(&headers, now_ms).filter(|_| status.is_none_or(|s| s >= 300));
     let retry_after_ms = asked.map(|ms| ms.min(RETRY_AFTER_MS_MAX));
     let throttled = status == Some(429) || (status == Some(503) && asked.is_some());
     let verdict = verdict(job, status, &headers, failure.as_ref().map(|f| f.0), throttled, retry_after_ms.unwrap_or(0));
@@ -147,10 +147,28 @@ pub fn settle(job: &Job, outcome: Outcome, now_ms: i64) -> Settlement {
         (None, _) => Some(explain(status.unwrap_or_default(), asked, verdict)),
     };
     let (response_headers, response_body) = (bounded(headers), body);
-    Settlement { id: job.id, fence: job.fence, verdict, throttled, duration_ms, status, error, response_headers, response_body, retry_after_ms }
+    Settlement {
+        id: job.id,
+        fence: job.fence,
+        verdict,
+        throttled,
+        duration_ms,
+        status,
+        error,
+        response_headers,
+        response_body,
+        retry_after_ms,
+    }
 }
 
-fn verdict(job: &Job, status: Option<u16>, headers: &[(String, String)], failure: Option<Failure>, throttled: bool, floor_ms: u64) -> Verdict {
+fn verdict(
+    job: &Job,
+    status: Option<u16>,
+    headers: &[(String, String)],
+    failure: Option<Failure>,
+    throttled: bool,
+    floor_ms: u64,
+) -> Verdict {
     let stop = headers.iter().any(|(name, value)| name.eq_ignore_ascii_case("tikku-no-retry") && value.trim().eq_ignore_ascii_case("true"));
     let (spent, budget) = if throttled { (job.throttles + 1, THROTTLES_MAX) } else { (job.attempts + 1, job.max_attempts) };
     match status {

@@ -71,14 +71,8 @@ fn saturating_product(initial_ms: u64, growth: f64) -> u64 {
 }
 
 fn draw(seed: &[u8], attempt: u32) -> u64 {
-    let digest = Sha256::new()
-        .chain_update(seed)
-        .chain_update(attempt.to_be_bytes())
-        .finalize();
-    digest
-        .iter()
-        .take(8)
-        .fold(0, |number, byte| number << 8 | u64::from(*byte))
+    let digest = Sha256::new().chain_update(seed).chain_update(attempt.to_be_bytes()).finalize();
+    digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 /// Reads from a reply's headers how many milliseconds from `now_epoch_ms` the endpoint asks us to wait.
@@ -91,12 +85,8 @@ fn draw(seed: &[u8], attempt: u32) -> u64 {
 #[must_use]
 pub fn retry_after_ms(headers: &[(String, String)], now_epoch_ms: i64) -> Option<u64> {
     let read = |name: &str, parse: &dyn Fn(&str) -> Option<u64>| {
-        let named = headers
-            .iter()
-            .filter(|(key, _)| key.eq_ignore_ascii_case(name));
-        named
-            .filter_map(|(_, value)| parse(value.trim()))
-            .find(|wait_ms| *wait_ms > 0)
+        let named = headers.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
+        named.filter_map(|(_, value)| parse(value.trim())).find(|wait_ms| *wait_ms > 0)
     };
     let spent = |family: &str| {
         let remaining = format!("{family}-remaining");
@@ -104,21 +94,11 @@ pub fn retry_after_ms(headers: &[(String, String)], now_epoch_ms: i64) -> Option
     };
     let reset = |family: &str| {
         let name = format!("{family}-reset");
-        spent(family)
-            .then(|| read(&name, &|text| reset_ms(text, now_epoch_ms)))
-            .flatten()
+        spent(family).then(|| read(&name, &|text| reset_ms(text, now_epoch_ms))).flatten()
     };
     read("retry-after-ms", &|text| scaled_decimal(text, 1))
-        .or_else(|| {
-            read("retry-after", &|text| {
-                seconds_or_date_ms(text, now_epoch_ms)
-            })
-        })
-        .or_else(|| {
-            ["ratelimit", "x-ratelimit", "x-rate-limit"]
-                .into_iter()
-                .find_map(reset)
-        })
+        .or_else(|| read("retry-after", &|text| seconds_or_date_ms(text, now_epoch_ms)))
+        .or_else(|| ["ratelimit", "x-ratelimit", "x-rate-limit"].into_iter().find_map(reset))
         .or_else(|| read("ratelimit", &policies_ms))
 }
 
@@ -151,17 +131,11 @@ fn policies_ms(text: &str) -> Option<u64> {
     let bare: String = text.split('"').step_by(2).collect();
     let wait_ms = |policy: &str| {
         let parameter = |name: &str| {
-            let values = policy
-                .split(';')
-                .filter_map(|p| p.trim().strip_prefix(name));
-            values
-                .filter_map(|value| value.strip_prefix('='))
-                .next_back()
+            let values = policy.split(';').filter_map(|p| p.trim().strip_prefix(name));
+            values.filter_map(|value| value.strip_prefix('=')).next_back()
         };
         let spent = parameter("r").is_none_or(|remaining| scaled_decimal(remaining, 1) == Some(0));
-        spent
-            .then(|| scaled_decimal(parameter("t")?, 1000))
-            .flatten()
+        spent.then(|| scaled_decimal(parameter("t")?, 1000)).flatten()
     };
     bare.split(',').filter_map(wait_ms).max()
 }

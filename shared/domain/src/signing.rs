@@ -34,11 +34,7 @@ impl Secret {
     /// # Errors
     /// [`SecretError`] unless there are 24 to 64 of them.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, SecretError> {
-        if (SECRET_BYTES_MIN..=SECRET_BYTES_MAX).contains(&bytes.len()) {
-            Ok(Self(bytes))
-        } else {
-            Err(SecretError)
-        }
+        if (SECRET_BYTES_MIN..=SECRET_BYTES_MAX).contains(&bytes.len()) { Ok(Self(bytes)) } else { Err(SecretError) }
     }
 
     /// Returns the raw bytes, for storage.
@@ -126,21 +122,9 @@ pub enum VerifyError {
 ///
 /// # Errors
 /// A [`VerifyError`]; a wrong time is told only to a sender that knows a secret.
-pub fn verify(
-    secrets: &[Secret],
-    headers: SignedHeaders<'_>,
-    body: &[u8],
-    now_s: i64,
-    tolerance_s: u64,
-) -> Result<(), VerifyError> {
-    let timestamp_s: i64 = headers
-        .timestamp
-        .parse()
-        .map_err(|_| VerifyError::Timestamp)?;
-    let macs: Vec<_> = secrets
-        .iter()
-        .map(|s| s.mac(headers.id, timestamp_s, body))
-        .collect();
+pub fn verify(secrets: &[Secret], headers: SignedHeaders<'_>, body: &[u8], now_s: i64, tolerance_s: u64) -> Result<(), VerifyError> {
+    let timestamp_s: i64 = headers.timestamp.parse().map_err(|_| VerifyError::Timestamp)?;
+    let macs: Vec<_> = secrets.iter().map(|s| s.mac(headers.id, timestamp_s, body)).collect();
     let known = |tag: &[u8]| macs.iter().any(|mac| mac.clone().verify_slice(tag).is_ok());
     let signed = headers
         .signature

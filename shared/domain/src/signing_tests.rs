@@ -17,11 +17,7 @@ fn secret(text: &str) -> Secret {
 }
 
 fn received<'a>(id: &'a str, timestamp: &'a str, signature: &'a str) -> SignedHeaders<'a> {
-    SignedHeaders {
-        id,
-        timestamp,
-        signature,
-    }
+    SignedHeaders { id, timestamp, signature }
 }
 
 /// Signatures made by the Python library `standardwebhooks` 1.1.0.
@@ -52,19 +48,10 @@ fn signatures_equal_those_of_the_python_library() {
             r#"{"name":"Zoë","tail":"a.b.c\n"}"#,
             "v1,SptbQ9den1Aj7ktjkFbcTk1U3D3VSY4rveQekkiSphs=",
         ),
-        (
-            long,
-            "a",
-            1_732_180_000,
-            "xxx",
-            "v1,mfKMB1k2iHgMwdltmCKyrf6p634M1J/AvlsF6v7jydM=",
-        ),
+        (long, "a", 1_732_180_000, "xxx", "v1,mfKMB1k2iHgMwdltmCKyrf6p634M1J/AvlsF6v7jydM="),
     ];
     for (key, id, timestamp_s, body, signature) in table {
-        assert_eq!(
-            sign(&[secret(key)], id, timestamp_s, body.as_bytes()),
-            signature
-        );
+        assert_eq!(sign(&[secret(key)], id, timestamp_s, body.as_bytes()), signature);
     }
 }
 
@@ -75,18 +62,11 @@ fn every_secret_signs_and_any_one_of_them_verifies() {
     let signature = sign(&[new.clone(), old.clone()], ID, NOW_S, BODY);
     assert!(signature.ends_with(&format!(" {SIGNATURE}")), "{signature}");
     let headers = received(ID, TIMESTAMP, &signature);
-    for receiver in [
-        vec![old.clone()],
-        vec![new.clone()],
-        vec![stranger.clone(), old.clone()],
-    ] {
+    for receiver in [vec![old.clone()], vec![new.clone()], vec![stranger.clone(), old.clone()]] {
         assert_eq!(verify(&receiver, headers, BODY, NOW_S, 300), Ok(()));
     }
     for receiver in [vec![], vec![stranger]] {
-        assert_eq!(
-            verify(&receiver, headers, BODY, NOW_S, 300),
-            Err(VerifyError::NoMatch)
-        );
+        assert_eq!(verify(&receiver, headers, BODY, NOW_S, 300), Err(VerifyError::NoMatch));
     }
     assert_eq!(sign(&[], ID, NOW_S, BODY), "");
 }
@@ -97,22 +77,10 @@ fn altered_requests_get_their_verdict() {
     let truncated = &SIGNATURE[..SIGNATURE.len() - 4];
     let table = [
         (ID, TIMESTAMP, SIGNATURE, BODY, Ok(())),
-        (
-            ID,
-            TIMESTAMP,
-            "v1a,AAAA v2,x v1,?? v1,AAAA",
-            BODY,
-            Err(NoMatch),
-        ),
+        (ID, TIMESTAMP, "v1a,AAAA v2,x v1,?? v1,AAAA", BODY, Err(NoMatch)),
         ("msg_other", TIMESTAMP, SIGNATURE, BODY, Err(NoMatch)),
         (ID, "1614265331", SIGNATURE, BODY, Err(NoMatch)),
-        (
-            ID,
-            TIMESTAMP,
-            SIGNATURE,
-            br#"{"test": 2432232315}"#,
-            Err(NoMatch),
-        ),
+        (ID, TIMESTAMP, SIGNATURE, br#"{"test": 2432232315}"#, Err(NoMatch)),
         (ID, TIMESTAMP, "", BODY, Err(NoMatch)),
         (ID, TIMESTAMP, "v1,", BODY, Err(NoMatch)),
         (ID, TIMESTAMP, truncated, BODY, Err(NoMatch)),
@@ -124,11 +92,7 @@ fn altered_requests_get_their_verdict() {
     ];
     for (id, timestamp, signature, body, verdict) in table {
         let headers = received(id, timestamp, signature);
-        assert_eq!(
-            verify(&[secret(SECRET)], headers, body, NOW_S, 300),
-            verdict,
-            "{headers:?}"
-        );
+        assert_eq!(verify(&[secret(SECRET)], headers, body, NOW_S, 300), verdict, "{headers:?}");
     }
     let among_others = format!("v1a,AAAA v2,x v1,?? v1,AAAA {SIGNATURE} v1,BBBB");
     let headers = received(ID, TIMESTAMP, &among_others);
@@ -149,10 +113,7 @@ fn the_tolerance_holds_on_both_sides_to_the_second() {
     ];
     for (now_s, tolerance_s, verdict) in table {
         let headers = received(ID, TIMESTAMP, SIGNATURE);
-        assert_eq!(
-            verify(&[secret(SECRET)], headers, BODY, now_s, tolerance_s),
-            verdict
-        );
+        assert_eq!(verify(&[secret(SECRET)], headers, BODY, now_s, tolerance_s), verdict);
     }
 }
 
@@ -162,11 +123,7 @@ fn a_secret_has_24_to_64_bytes_and_a_text_form() {
         let made = Secret::from_bytes(vec![1; length]);
         assert_eq!(made.is_ok(), (24..=64).contains(&length), "{length}");
         let text = format!("whsec_{}", STANDARD.encode(vec![1; length]));
-        assert_eq!(
-            text.parse::<Secret>().is_ok(),
-            (24..=64).contains(&length),
-            "{text}"
-        );
+        assert_eq!(text.parse::<Secret>().is_ok(), (24..=64).contains(&length), "{text}");
     }
     for text in [
         "",

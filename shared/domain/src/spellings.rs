@@ -78,11 +78,7 @@ pub fn private_address_urls() -> Vec<String> {
         urls.extend(dressed_urls(&ip.to_string()));
     }
     for ip in IPV6 {
-        urls.extend(
-            ipv6_hosts(ip)
-                .into_iter()
-                .map(|host| format!("https://{host}/")),
-        );
+        urls.extend(ipv6_hosts(ip).into_iter().map(|host| format!("https://{host}/")));
         urls.extend(dressed_urls(&format!("[{ip}]")));
     }
     urls.extend(NAMES.map(|name| format!("https://{name}/")));
@@ -145,10 +141,7 @@ pub fn ipv4_hosts(ip: Ipv4Addr) -> Vec<String> {
 
 /// Writes each ASCII digit of `text` with the ten characters that begin at `zero`.
 fn redigited(text: &str, zero: char) -> String {
-    let digit = |c: char| {
-        c.to_digit(10)
-            .and_then(|n| char::from_u32(u32::from(zero) + n))
-    };
+    let digit = |c: char| c.to_digit(10).and_then(|n| char::from_u32(u32::from(zero) + n));
     text.chars().map(|c| digit(c).unwrap_or(c)).collect()
 }
 

@@ -48,7 +48,13 @@ impl Config {
             name: "TIKKU_HOST_LIMIT_SECONDS",
             detail: format!("{limit:?} is not a number of seconds from 30 to 86400"),
         })?;
-        Ok(Self { policy: UrlPolicy { allow_http, allow_cidrs }, host_limit_seconds, slots: Arc::new(Semaphore::new(slots)), tick_rows_max: usize::MAX, worker })
+        Ok(Self {
+            policy: UrlPolicy { allow_http, allow_cidrs },
+            host_limit_seconds,
+            slots: Arc::new(Semaphore::new(slots)),
+            tick_rows_max: usize::MAX,
+            worker,
+        })
     }
 
     /// The longest `timeoutSeconds` that this host can keep.

@@ -113,7 +113,7 @@ impl Store {
                 ],
             )
             .await?;
-        published(&row.get::<_, Vec<String>>(0))
+        published(&row.get::<_, Vec<Option<String>>>(0))
     }
 
     /// Leases those of the messages that are due within 2 s and may start, up to `bytes_max` of bodies. What is over, leased by
@@ -246,18 +246,19 @@ fn backoff_text(backoff: &Backoff) -> String {
 }
 
 /// Reads `[verdict, id, state, wait in ms]`, of which refusals have the verdict only.
-fn published(answer: &[String]) -> Result<Published, StoreError> {
+fn published(answer: &[Option<String>]) -> Result<Published, StoreError> {
     let bad = || StoreError::Failed(format!("message_publish answered {answer:?}"));
-    let id = || answer.get(1).and_then(|id| id.parse().ok()).map(MessageId).ok_or_else(bad);
-    let state = || answer.get(2).cloned().ok_or_else(bad);
-    let wait_ms = || answer.get(3).and_then(|ms| ms.parse().ok()).ok_or_else(bad);
-    Ok(match answer.first().map(String::as_str) {
-        Some("accepted") => Published::Accepted { id: id()?, state: state()?, wait_ms: wait_ms()? },
-        Some("deduplicated") => Published::Deduplicated { id: id()?, state: state()? },
-        Some("mismatch") => Published::Mismatch { id: id()? },
-        Some("unauthorized") => Published::Unauthorized,
-        Some("forbidden") => Published::Forbidden,
-        Some("too_late") => Published::TooLate,
+    let part = |index: usize| answer.get(index).and_then(Option::as_deref).ok_or_else(bad);
+    let id = || part(1)?.parse().map(MessageId).map_err(|_| bad());
+    let state = || part(2).map(str::to_owned);
+    let wait_ms = || part(3)?.parse().map_err(|_| bad());
+    Ok(match part(0)? {
+        "accepted" => Published::Accepted { id: id()?, state: state()?, wait_ms: wait_ms()? },
+        "deduplicated" => Published::Deduplicated { id: id()?, state: state()? },
+        "mismatch" => Published::Mismatch { id: id()? },
+        "unauthorized" => Published::Unauthorized,
+        "forbidden" => Published::Forbidden,
+        "too_late" => Published::TooLate,
         _ => return Err(bad()),
     })
 }

@@ -80,7 +80,13 @@ impl Store {
     pub async fn message_list(&self, account: AccountId, f: &MessageFilter) -> Result<MessagePage, StoreError> {
         let (cursor, more) = (f.cursor.map(|id| id.0), f.limit + 1);
         let shared = || {
-            [(&account.0 as &(dyn tokio_postgres::types::ToSql + Sync), Type::UUID), (&f.url, Type::TEXT), (&f.label, Type::TEXT), (&f.from_ms, Type::INT8), (&f.to_ms, Type::INT8)]
+            [
+                (&account.0 as &(dyn tokio_postgres::types::ToSql + Sync), Type::UUID),
+                (&f.url, Type::TEXT),
+                (&f.label, Type::TEXT),
+                (&f.from_ms, Type::INT8),
+                (&f.to_ms, Type::INT8),
+            ]
         };
         let mut params = Vec::from(shared());
         params.extend([(&f.status as &(dyn tokio_postgres::types::ToSql + Sync), Type::TEXT), (&cursor, Type::UUID), (&more, Type::INT8)]);
@@ -89,7 +95,8 @@ impl Store {
         rows.truncate(f.limit as usize);
         let data = rows.iter().map(view).collect::<Result<Vec<_>, _>>()?;
         let next_cursor = data.last().filter(|_| !last).map(|m| m.id.clone());
-        let counts: BTreeMap<String, i64> = self.rows(COUNTS, &shared()).await?.iter().map(|row| (row.get("state"), row.get("n"))).collect();
+        let counts: BTreeMap<String, i64> =
+            self.rows(COUNTS, &shared()).await?.iter().map(|row| (row.get("state"), row.get("n"))).collect();
         Ok(MessagePage { data, next_cursor, counts })
     }
 }

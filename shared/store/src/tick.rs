@@ -1,6 +1,5 @@
 //! What tick asks first, and the health check.
 
-
 use crate::{Store, StoreError};
 
 /// Which of tick's loops have something to do.
@@ -43,7 +42,9 @@ impl Store {
     pub async fn pulse(&self) -> Result<Pulse, StoreError> {
         let row = self.row(PULSE, &[]).await?;
         let last_tick_age_s: Option<f64> = row.get("age");
-        Ok(Pulse { schema_version: row.get::<_, Option<i32>>("version").unwrap_or(0), last_tick_age_s: last_tick_age_s.map(|s| s.max(0.0)) })
+        Ok(Pulse {
+            schema_version: row.get::<_, Option<i32>>("version").unwrap_or(0),
+            last_tick_age_s: last_tick_age_s.map(|s| s.max(0.0)),
+        })
     }
 }
-

@@ -67,8 +67,8 @@ async fn database_url(sdk: &SdkConfig) -> Result<String, ConfigError> {
         return Ok(text.to_owned());
     }
     // The parser's message could hold a piece of the secret.
-    let secret: RdsSecret =
-        serde_json::from_str(text).map_err(|_| fault("expected a postgres:// URL or {username, password, host, port, dbname}".to_owned()))?;
+    let secret: RdsSecret = serde_json::from_str(text)
+        .map_err(|_| fault("expected a postgres:// URL or {username, password, host, port, dbname}".to_owned()))?;
     let mut url = url::Url::parse("postgres://host/").map_err(|error| fault(error.to_string()))?;
     let set = url.set_host(Some(&secret.host)).is_ok()
         && url.set_port(secret.port).is_ok()

@@ -114,7 +114,9 @@ fn explain(error: &reqwest::Error) -> Reply {
 
 /// The name leads to an address that pushes may not reach.
 #[derive(Debug, thiserror::Error)]
-#[error("{name} resolves to {address}, a private or special address; pushes go to public addresses only (TIKKU_ALLOW_CIDRS makes exceptions)")]
+#[error(
+    "{name} resolves to {address}, a private or special address; pushes go to public addresses only (TIKKU_ALLOW_CIDRS makes exceptions)"
+)]
 struct AddressRefused {
     name: String,
     address: std::net::IpAddr,
