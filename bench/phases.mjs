@@ -1,5 +1,6 @@
 // The timed phases, the same for every system: {name, sink, publish(m), far(m), at(due, m)}; what only Tikku can be asked
 // (its database) is asked through `delivered` and the cluster's statement counts.
+import { addCpu, cpuTime } from './cpu.mjs';
 import { now, pace, percentile, pump, sleep, until } from './load.mjs';
 
 const RECEIPT_LIMIT_MS = 240_000;
@@ -18,7 +19,9 @@ export async function publishPhase(system, figures, { messages, cluster }) {
   await cluster.query('checkpoint');
   await cluster.resetStatements();
   const round = system.sink.open(messages);
+  const cpu = cpuTime(system, cluster);
   const run = await pump(messages, (i) => system.far({ r: round, i, t: 0 }));
+  addCpu(figures, 'publishCpu', system, cluster, cpu, messages);
   figures.add('publish', system.name, run.perSecond);
   figures.add('publishP50', system.name, run.p50);
   if (!system.delivered) return;
@@ -33,8 +36,10 @@ export async function floodPhase(system, figures, { messages, cluster }) {
   await cluster.resetStatements();
   const before = (await system.delivered?.()) ?? 0;
   const round = system.sink.open(messages);
+  const cpu = cpuTime(system, cluster);
   const run = await pump(messages, (i) => system.publish({ r: round, i, t: now() }));
   await system.sink.wait(RECEIPT_LIMIT_MS);
+  addCpu(figures, 'floodCpu', system, cluster, cpu, messages);
   figures.add('floodReceived', system.name, (messages * 1000) / (system.sink.lastAt - run.startedAt));
   figures.add('floodPublish', system.name, run.perSecond);
   if (!system.delivered) return;

@@ -19,10 +19,10 @@ export async function profilePhase(system, options) {
     figures.add('statementsPerPublish', system.name, 1);
     await phase(system, figures, options);
     await stop(perf);
-    const show = (...args) => execFileSync('perf', ['report', '-i', data, '--stdio', '--no-children', '-g', 'none', '--percent-limit', '0.5', ...args],
+    const show = (...args) => execFileSync('perf', ['report', '-i', data, '--stdio', '--no-children', '-g', 'none', '--percent-limit', '0.2', ...args],
       { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'], maxBuffer: 64e6 }).split('\n').filter((line) => line.trim() && !line.startsWith('#'));
-    console.log(`\nprofile of ${title}, share of CPU samples by process\n${show('--sort', 'comm').slice(0, 12).join('\n')}`);
-    for (const [of, ...filter] of [['Tikku', '--pid', String(system.dev.child.pid)], ['Postgres', '--comms', 'postgres']]) {
+    console.log(`\nprofile of ${title}, share of CPU samples by process\n${show('--sort', 'comm,pid').slice(0, 12).join('\n')}`);
+    for (const [of, ...filter] of [['Tikku', '--pid', String(system.pid())], ['Postgres', '--comms', 'postgres']]) {
       console.log(`\nprofile of ${title}, by function of ${of}\n${show('--sort', 'dso,symbol', ...filter).slice(0, 40).join('\n')}`);
     }
   }

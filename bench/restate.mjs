@@ -77,7 +77,11 @@ export class Restate {
     return this.wire.post(`/sink/deliver/send?delay=${Math.max(1, Math.round(due - Date.now()))}ms`, JSON.stringify({ ...message, b: BODY }));
   }
 
+  pid() {
+    return this.child.pid;
+  }
+
   memory() {
-    return { now: memoryMiB(this.child.pid, 'VmRSS'), peak: memoryMiB(this.child.pid, 'VmHWM') };
+    return { now: memoryMiB(this.pid(), 'VmRSS'), peak: memoryMiB(this.pid(), 'VmHWM') };
   }
 }

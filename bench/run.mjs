@@ -54,9 +54,10 @@ async function repetition(system, figures, options) {
 async function measure(name, number, figures, options) {
   if (name === 'pgbench') {
     if (!options.phases.includes('publish')) return;
-    const { perSecond, mean } = await pgbench(options.cluster, options.pgbenchSeconds);
+    const { perSecond, mean, postgresUs } = await pgbench(options.cluster, options.pgbenchSeconds);
     figures.add('publish', name, perSecond);
     figures.add('publishP50', name, mean);
+    figures.add('publishCpu.postgres', name, postgresUs);
     return;
   }
   const system = name === 'tikku' ? new Tikku(options.cluster, `tikku_${number}`) : new Restate({ duplex: name === 'restate' });

@@ -87,8 +87,12 @@ export class Tikku {
     return rows[0].n;
   }
 
+  pid() {
+    return this.dev.child.pid;
+  }
+
   memory() {
-    return { now: memoryMiB(this.dev.child.pid, 'VmRSS'), peak: memoryMiB(this.dev.child.pid, 'VmHWM') };
+    return { now: memoryMiB(this.pid(), 'VmRSS'), peak: memoryMiB(this.pid(), 'VmHWM') };
   }
 
   /** Verifies the sampled requests (Standard Webhooks, HMAC-SHA256); returns how many there were, throws at the first bad one. */

@@ -1,6 +1,6 @@
 -- Messages: the narrow row that is claimed and leased, the content that never changes, and what every push came to.
 
--- A domain's check is kept prepared by each session; a table's is parsed anew at every insert (measured: 20 us of 100 for each publish).
+-- A domain's check is kept prepared by each session; a table's is parsed anew by every insert and update (ARCHITECTURE.md).
 create domain tikku.message_state as text check (value in ('scheduled', 'queued', 'delivering', 'retrying', 'delivered', 'failed', 'cancelled'));
 comment on domain tikku.message_state is 'The states of a message; ARCHITECTURE.md has the diagram.';
 
@@ -9,7 +9,7 @@ create table tikku.message (
   account_id uuid not null,
   state tikku.message_state not null,
   due_at timestamptz not null,
-  kick_until timestamptz not null,
+  kick_until timestamptz,
   lease_until timestamptz,
   finished_at timestamptz,
   fence bigint not null default 0,
@@ -21,14 +21,13 @@ create table tikku.message (
   attempt_number int not null default 0,
   timeout_ms int not null,
   cancel_requested boolean not null default false,
-  -- Leased exactly while delivering; never leased and over; never neither leased, over nor watched by tick.
-  constraint message_lifecycle check (case when lease_until is not null then state = 'delivering' and finished_at is null
-    else state <> 'delivering' and (finished_at is not null or kick_until < 'infinity') end)
+  -- A message waits for a start, is leased, or is over: exactly one of the three.
+  constraint message_lifecycle check (num_nonnulls(kick_until, lease_until, finished_at) = 1)
 ) with (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.05);
 -- tick: which rows does the queue not hold?
-create index message_kick on tikku.message (kick_until) where state in ('scheduled', 'queued', 'retrying');
+create index message_kick on tikku.message (kick_until) where kick_until is not null;
 -- tick: which leases ran out?
-create index message_lease on tikku.message (lease_until) where state = 'delivering';
+create index message_lease on tikku.message (lease_until) where lease_until is not null;
 -- API: the dead-letter queue, newest first.
 create index message_failed on tikku.message (account_id, id desc) where state = 'failed';
 comment on table tikku.message is 'What is due, leased or over. Narrow, because it is rewritten at every transition; the payload is in message_content.';
@@ -36,9 +35,9 @@ comment on column tikku.message.id is 'Time-ordered; shown as msg_ and 32 hex di
 comment on column tikku.message.account_id is 'Whose message it is. No foreign key: it would lock the account''s row at every publish.';
 comment on column tikku.message.state is 'scheduled, queued and retrying can be started; delivering is leased; delivered, failed and cancelled are final.';
 comment on column tikku.message.due_at is 'Not pushed before this.';
-comment on column tikku.message.kick_until is 'Until then the wake queue holds the row or need not; tick hands it over afterwards.';
+comment on column tikku.message.kick_until is 'Set while it waits: until then the wake queue holds the row or need not; tick hands it over afterwards.';
 comment on column tikku.message.lease_until is 'Set while delivering: afterwards tick takes the push for lost.';
-comment on column tikku.message.finished_at is 'When it reached a final state.';
+comment on column tikku.message.finished_at is 'Set when it is over: when it reached a final state.';
 comment on column tikku.message.fence is 'One more at each start and each control verb, never reset; a result is recorded only under the current one.';
 comment on column tikku.message.kicks is 'How often tick handed it over since it became due; doubles the wait before the next time.';
 comment on column tikku.message.max_attempts is 'The retry budget, 1 to 100.';

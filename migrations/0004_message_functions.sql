@@ -82,7 +82,7 @@ begin
   ) s where s.before < p_bytes_max;
   return query
     with u as (
-      update tikku.message m set state = 'delivering', fence = m.fence + 1, kicks = 0,
+      update tikku.message m set state = 'delivering', fence = m.fence + 1, kicks = 0, kick_until = null,
           lease_until = v_now + tikku.ms(m.timeout_ms) + interval '32 seconds'
         where m.id = any(v_start)
         returning m.*
@@ -122,7 +122,7 @@ begin
           throttles = m.throttles + i.throttled::int,
           attempt_number = m.attempt_number + 1,
           due_at = case when i.state = 'retrying' then v_now + tikku.ms(i.delay_ms) else m.due_at end,
-          kick_until = case when i.state = 'retrying' then tikku.kick_until(v_now + tikku.ms(i.delay_ms), v_now, p_window_ms) else m.kick_until end,
+          kick_until = case when i.state = 'retrying' and not m.cancel_requested then tikku.kick_until(v_now + tikku.ms(i.delay_ms), v_now, p_window_ms) end,
           lease_until = null,
           finished_at = case when i.state <> 'retrying' or m.cancel_requested then v_now end
         from i where m.id = i.id and m.fence = i.fence and m.state = 'delivering'
@@ -142,7 +142,7 @@ declare
 begin
   select m.state into v_state from tikku.message m where m.id = p_id and m.account_id = p_account for update;
   if v_state in ('scheduled', 'queued', 'retrying') then
-    update tikku.message m set state = 'cancelled', fence = m.fence + 1, finished_at = tikku.clock_fresh() where m.id = p_id;
+    update tikku.message m set state = 'cancelled', fence = m.fence + 1, kick_until = null, finished_at = tikku.clock_fresh() where m.id = p_id;
   elsif v_state = 'delivering' then
     update tikku.message m set cancel_requested = true where m.id = p_id;
   end if;

@@ -66,6 +66,8 @@ pub enum Ending {
     Endless,
     /// The connection is closed without an answer.
     Drop,
+    /// It is sent whole after [`Endpoint::release`].
+    Held,
 }
 
 impl Reply {
@@ -101,6 +103,7 @@ struct State {
     received: Mutex<Vec<Received>>,
     cut: AtomicBool,
     news: Notify,
+    released: Notify,
 }
 
 /// A path of the receiver with its own script and records.
@@ -141,6 +144,11 @@ impl Endpoint {
     /// The same endpoint at another origin of the receiver.
     pub fn url_at(&self, origin: &str) -> String {
         format!("{origin}/{}", self.name)
+    }
+
+    /// Lets one held answer go, the one that waits or the next.
+    pub fn release(&self) {
+        self.state.released.notify_one();
     }
 
     /// All that came so far.
@@ -288,6 +296,10 @@ async fn answer(request: Request<Body>, connection: usize) -> Result<Response<Bo
     match reply.ending {
         Ending::Hang => std::future::pending().await,
         Ending::Drop => Err(std::io::Error::other("dropped by the script")),
+        Ending::Held => {
+            state.released.notified().await;
+            Ok(respond(reply, &state))
+        }
         Ending::Whole | Ending::Endless => Ok(respond(reply, &state)),
     }
 }

@@ -88,7 +88,16 @@ pub fn stage() -> &'static Runtime {
 /// Runs the scenario on each of `hosts` that is asked for, on the host's shared deployment.
 pub fn on(hosts: &[Host], scenario: impl AsyncFn(&Deployment) + Sync) {
     each(hosts, |host| {
-        let deployment = shared(host);
+        let deployment = shared(host, &SHARED, "all");
+        stage().block_on(scenario(deployment));
+    });
+}
+
+/// Like [`on`], on a second shared deployment for scenarios that measure times. The local queue of `wrangler dev` waits for a batch
+/// before it hands out the next, so there a slow endpoint of another scenario would delay them.
+pub fn on_calm(hosts: &[Host], scenario: impl AsyncFn(&Deployment) + Sync) {
+    each(hosts, |host| {
+        let deployment = if host == Host::Workers { shared(host, &CALM, "calm") } else { shared(host, &SHARED, "all") };
         stage().block_on(scenario(deployment));
     });
 }
@@ -132,12 +141,15 @@ fn selected() -> Vec<Host> {
     text.split(',').map(parse).collect()
 }
 
-fn shared(host: Host) -> &'static Deployment {
-    static SHARED: [OnceLock<Result<Deployment, String>>; 3] = [const { OnceLock::new() }; 3];
-    let start = || Deployment::start(host, &Options { name: format!("{host:?}").to_lowercase(), ..Options::default() });
+type Kept = [OnceLock<Result<Deployment, String>>; 3];
+static SHARED: Kept = [const { OnceLock::new() }; 3];
+static CALM: Kept = [const { OnceLock::new() }; 3];
+
+fn shared(host: Host, kept: &'static Kept, name: &str) -> &'static Deployment {
+    let start = || Deployment::start(host, &Options { name: format!("{name}-{host:?}").to_lowercase(), ..Options::default() });
     // A failure is kept too: the next scenario need not wait for the same one.
-    let kept = SHARED[host as usize].get_or_init(|| start().map_err(|e| format!("{e:#}")));
-    kept.as_ref().unwrap_or_else(|e| panic!("{host:?} does not start: {e}"))
+    let result = kept[host as usize].get_or_init(|| start().map_err(|e| format!("{e:#}")));
+    result.as_ref().unwrap_or_else(|e| panic!("{host:?} does not start: {e}"))
 }
 
 impl Deployment {

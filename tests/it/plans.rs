@@ -10,8 +10,8 @@ const ROWS: i32 = 1_000_000;
 async fn fill(world: &World, client: &Client) {
     let sql = format!(
         "create temp table ids as select n, tikku.new_id() as id from generate_series(1, {ROWS}) n;
-         insert into tikku.message (id, account_id, state, due_at, kick_until, finished_at, max_attempts, timeout_ms)
-           select id, '{account}', case when n % 1000 = 0 then 'failed' else 'delivered' end, tikku.clock_now(), tikku.clock_now(), tikku.clock_now(), 5, 30000 from ids;
+         insert into tikku.message (id, account_id, state, due_at, finished_at, max_attempts, timeout_ms)
+           select id, '{account}', case when n % 1000 = 0 then 'failed' else 'delivered' end, tikku.clock_now(), tikku.clock_now(), 5, 30000 from ids;
          insert into tikku.message_content (account_id, message_id, created_at, url, method, headers, backoff, labels)
            select '{account}', id, tikku.clock_now(), 'https://example.com/' || n % 100, 'POST', '[]', '{{}}', '{{}}' from ids;
          insert into tikku.attempt (message_id, number, fence, started_at, duration_ms, status, worker)

@@ -48,7 +48,7 @@ async fn a_load_that_waited_for_a_cancel_starts_nothing() {
     let store = world.store.clone();
     let load = tokio::spawn(async move { store.message_load(&[id], 1 << 20).await.unwrap() });
     world.somebody_waits().await;
-    blocker.release("update tikku.message set state = 'cancelled', fence = fence + 1, finished_at = tikku.clock_now()").await;
+    blocker.release("update tikku.message set state = 'cancelled', fence = fence + 1, kick_until = null, finished_at = tikku.clock_now()").await;
     assert_eq!(load.await.unwrap().len(), 0);
     assert_eq!(world.state(id).await, "cancelled");
 }
@@ -92,7 +92,7 @@ async fn a_cancel_that_waited_for_a_start_lets_the_push_decide() {
         let cancel = tokio::spawn(async move { store.message_cancel(account, id).await.unwrap() });
         world.somebody_waits().await;
         blocker
-            .release("update tikku.message set state = 'delivering', fence = 1, lease_until = tikku.clock_fresh() + interval '1 minute'")
+            .release("update tikku.message set state = 'delivering', fence = 1, kick_until = null, lease_until = tikku.clock_fresh() + interval '1 minute'")
             .await;
         assert_eq!(cancel.await.unwrap(), Control::Done);
         assert_eq!(world.state(id).await, "delivering");

@@ -26,6 +26,11 @@ mod timers;
 /// Long enough for what should take milliseconds, on a busy machine.
 const SOON: Duration = Duration::from_secs(20);
 
+/// Whether scenarios with a short and a full size are to run in full (`TIKKU_TEST_LONG=1`).
+fn long() -> bool {
+    std::env::var("TIKKU_TEST_LONG").is_ok_and(|value| value == "1")
+}
+
 /// A message to this endpoint with these further fields.
 fn message(endpoint: &Endpoint, fields: Value) -> Value {
     let mut message = json!({ "url": endpoint.url() });

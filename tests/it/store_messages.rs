@@ -155,11 +155,11 @@ async fn the_lifecycle_check_refuses_impossible_rows() {
     world.message().await;
     let client = world.client().await;
     for bad in [
-        "state = 'delivering'",
         "lease_until = tikku.clock_now()",
         "state = 'lost'",
-        "kick_until = 'infinity'",
-        "state = 'delivering', lease_until = tikku.clock_now(), finished_at = tikku.clock_now()",
+        "kick_until = null",
+        "finished_at = tikku.clock_now()",
+        "kick_until = null, lease_until = tikku.clock_now(), finished_at = tikku.clock_now()",
     ] {
         let error = client.execute(&format!("update tikku.message set {bad}"), &[]).await.unwrap_err();
         assert_eq!(error.code().map(|c| &c.code()[..2]), Some("23"), "{bad}");

@@ -21,8 +21,9 @@ pub struct Env {
 impl Env {
     /// Reads the environment; fails without a home folder and without TIKKU_CACHE.
     pub fn load() -> Result<Env> {
-        let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let root = manifest.parent().context("xtask lies in no workspace")?.to_path_buf();
+        // What cargo says now, not what it said when this was compiled: two clones may share a target folder.
+        let manifest = std::env::var_os("CARGO_MANIFEST_DIR").context("start it through cargo: cargo xtask")?;
+        let root = Path::new(&manifest).parent().context("xtask lies in no workspace")?.to_path_buf();
         let here = std::env::current_dir().context("the current folder is gone")?;
         let cache = match (std::env::var_os("TIKKU_CACHE"), std::env::var_os("HOME")) {
             (Some(cache), _) => here.join(cache),

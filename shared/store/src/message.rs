@@ -80,7 +80,8 @@ with held as materialized (
   where m.state = 'delivering' order by m.id for update of m
 )
 update tikku.message m set state = case when m.cancel_requested then 'cancelled' else 'queued' end, lease_until = null,
-  kick_until = tikku.clock_now() + interval '60 seconds', finished_at = case when m.cancel_requested then tikku.clock_now() end
+  kick_until = case when not m.cancel_requested then tikku.clock_now() + interval '60 seconds' end,
+  finished_at = case when m.cancel_requested then tikku.clock_now() end
 from held where m.id = held.id and m.state = 'delivering'
 returning m.id, m.state, tikku.ms_until(m.due_at) as wait_ms";
 

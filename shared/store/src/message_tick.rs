@@ -20,7 +20,7 @@ pub struct Kick {
 /// long before the next, 15 minutes at most: a backlog must not fill the queue with copies of itself.
 pub const CLAIM: &str = "-- message::claim
 with due as materialized (
-  select id from tikku.message where state in ('scheduled', 'queued', 'retrying') and kick_until <= tikku.clock_now()
+  select id from tikku.message where kick_until <= tikku.clock_now()
   order by kick_until limit $1 for update skip locked
 )
 update tikku.message m set kicks = least(m.kicks + 1, 5)::smallint,
@@ -31,13 +31,14 @@ returning m.id, tikku.ms_until(m.due_at) as wait_ms";
 /// Gives up leases that ran out: the attempt is recorded as lost and spends no budget, but has its own cap.
 pub const REAP: &str = "-- message::reap
 with gone as materialized (
-  select id from tikku.message where state = 'delivering' and lease_until < tikku.clock_now()
+  select id from tikku.message where lease_until < tikku.clock_now()
   order by lease_until limit $1 for update skip locked
 ), u as (
   update tikku.message m set
     state = case when m.cancel_requested then 'cancelled' when m.lost + 1 >= $2 then 'failed' else 'retrying' end,
     lost = m.lost + 1, attempt_number = m.attempt_number + 1, lease_until = null,
-    due_at = tikku.clock_now(), kick_until = tikku.clock_now() + interval '60 seconds',
+    due_at = tikku.clock_now(),
+    kick_until = case when not m.cancel_requested and m.lost + 1 < $2 then tikku.clock_now() + interval '60 seconds' end,
     finished_at = case when m.cancel_requested or m.lost + 1 >= $2 then tikku.clock_now() end
   from gone where m.id = gone.id
   returning m.id, m.state, m.attempt_number, m.fence, m.timeout_ms
@@ -51,7 +52,7 @@ select id, 0::bigint as wait_ms from u where state = 'retrying'";
 /// Forgets what an in-memory queue held before its process ended.
 pub const UNKICK: &str = "-- message::unkick
 with held as materialized (
-  select id from tikku.message where state in ('scheduled', 'queued', 'retrying') and kick_until > tikku.clock_now()
+  select id from tikku.message where kick_until > tikku.clock_now()
     and due_at <= tikku.clock_now() + tikku.ms($2) and kick_until > due_at
   order by kick_until limit $1 for update skip locked
 )

@@ -23,8 +23,8 @@ pub struct Pulse {
 /// The only statement of an idle tick: notes that it looked, and asks each loop's question.
 pub const LOOK: &str = "-- tick::look
 with beat as (update tikku.tick set last_at = tikku.clock_now() where only_row)
-select exists (select 1 from tikku.message where state in ('scheduled', 'queued', 'retrying') and kick_until <= tikku.clock_now()) as kick,
-  exists (select 1 from tikku.message where state = 'delivering' and lease_until < tikku.clock_now()) as lost";
+select exists (select 1 from tikku.message where kick_until <= tikku.clock_now()) as kick,
+  exists (select 1 from tikku.message where lease_until < tikku.clock_now()) as lost";
 
 /// Schema version and age of the last tick.
 pub const PULSE: &str = "-- tick::pulse

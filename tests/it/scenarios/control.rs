@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{SOON, message, one_second, statuses};
-use crate::endpoint::{Endpoint, Reply};
+use crate::endpoint::{Ending, Endpoint, Reply};
 use crate::host::{ALL, on};
 
 #[test]
@@ -36,10 +36,12 @@ fn a_delivered_message_cannot_be_cancelled() {
 fn cancelling_during_a_push_lets_a_success_stand_and_stops_a_failure() {
     on(ALL, async |d| {
         for (reply, end) in [(Reply::status(200), "delivered"), (Reply::status(500), "cancelled")] {
-            let endpoint = Endpoint::scripted([reply.after(Duration::from_secs(1))]);
+            let endpoint = Endpoint::scripted([reply.ending(Ending::Held)]);
             let id = d.api.publish(&message(&endpoint, json!({ "maxAttempts": 5, "backoff": one_second() }))).await;
             endpoint.wait(1, SOON).await;
-            d.api.act(&format!("/v1/messages/{id}/cancel")).await.expect(200);
+            let asked = d.api.act(&format!("/v1/messages/{id}/cancel")).await;
+            endpoint.release();
+            assert!(asked.status == 200 && asked.json()["cancelRequested"] == true, "{asked:?}");
             d.api.until(&id, end, SOON).await;
             tokio::time::sleep(Duration::from_secs(2)).await;
             assert_eq!(endpoint.count(), 1, "{end}");

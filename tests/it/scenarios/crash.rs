@@ -52,7 +52,7 @@ fn messages_published_before_a_kill_are_all_delivered_after_it() {
 // TIKKU_TEST_LONG=1: 10,000 messages and ten kills; otherwise 1,000 and three.
 #[test]
 fn ten_thousand_messages_survive_ten_sigkills_of_the_server() {
-    let (count, kills) = if std::env::var_os("TIKKU_TEST_LONG").is_some() { (10_000_usize, 10_u64) } else { (1_000, 3) };
+    let (count, kills) = if super::long() { (10_000_usize, 10_u64) } else { (1_000, 3) };
     on_own(&[Host::Dev], Options { name: "crash-load".to_owned(), ..Options::default() }, async |d| {
         let endpoint = Endpoint::new();
         let published = AtomicBool::new(false);

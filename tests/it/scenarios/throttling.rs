@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{SOON, message, one_second, statuses};
 use crate::endpoint::{Endpoint, Reply, now_ms};
-use crate::host::{ALL, Deployment, on};
+use crate::host::{ALL, Deployment, on_calm};
 
 // Publishes with a budget of one to an endpoint that answers `first`, then 200; returns the message and the wait in between.
 async fn second_push(d: &Deployment, first: Reply) -> (Value, i64) {
@@ -21,7 +21,7 @@ async fn second_push(d: &Deployment, first: Reply) -> (Value, i64) {
 
 #[test]
 fn a_429_with_retry_after_4_and_one_attempt_is_delivered_on_the_second_push_not_before_4_s() {
-    on(ALL, async |d| {
+    on_calm(ALL, async |d| {
         let (kept, wait_ms) = second_push(d, Reply::status(429).header("Retry-After", "4")).await;
         assert_eq!(statuses(&kept), [json!(429), json!(200)]);
         assert!((4_000..6_500).contains(&wait_ms), "{wait_ms} ms");
@@ -30,7 +30,7 @@ fn a_429_with_retry_after_4_and_one_attempt_is_delivered_on_the_second_push_not_
 
 #[test]
 fn a_503_with_retry_after_spends_no_budget_and_one_without_does() {
-    on(ALL, async |d| {
+    on_calm(ALL, async |d| {
         let (_, wait_ms) = second_push(d, Reply::status(503).header("Retry-After", "3")).await;
         assert!((3_000..5_500).contains(&wait_ms), "{wait_ms} ms");
         let endpoint = Endpoint::scripted([Reply::status(503), Reply::status(200)]);
@@ -41,7 +41,7 @@ fn a_503_with_retry_after_spends_no_budget_and_one_without_does() {
 
 #[test]
 fn retry_after_is_understood_as_a_date_and_ignored_when_past_or_garbage() {
-    on(ALL, async |d| {
+    on_calm(ALL, async |d| {
         let date = |offset_s: i64| {
             let offset = Duration::from_secs(offset_s.unsigned_abs());
             httpdate::fmt_http_date(if offset_s < 0 { SystemTime::now() - offset } else { SystemTime::now() + offset })
@@ -65,7 +65,7 @@ fn retry_after_is_understood_as_a_date_and_ignored_when_past_or_garbage() {
 
 #[test]
 fn the_rate_limit_reset_family_is_understood() {
-    on(ALL, async |d| {
+    on_calm(ALL, async |d| {
         let epoch_s = (now_ms() / 1_000 + 4).to_string();
         let family = [("X-RateLimit-Reset", "3".to_owned()), ("X-RateLimit-Reset", epoch_s), ("retry-after-ms", "3000".to_owned())];
         join_all(family.map(async |(name, value)| {

@@ -10,13 +10,14 @@ use serde_json::json;
 
 use super::{SOON, message, ms};
 use crate::endpoint::Endpoint;
-use crate::host::{ALL, on};
+use crate::host::workers::quiet;
+use crate::host::{ALL, Host, on_calm};
 
 const LATE_MS_MAX: i64 = 1_500;
 
 #[test]
 fn a_delayed_message_is_never_early_and_at_most_a_second_and_a_half_late() {
-    on(ALL, async |d| {
+    on_calm(ALL, async |d| {
         join_all([1, 2, 3, 5, 9].map(async |delay_s| {
             let endpoint = Endpoint::new();
             let answer = d.api.post("/v1/messages", &message(&endpoint, json!({ "delaySeconds": delay_s }))).await.expect(202).json();
@@ -33,7 +34,7 @@ fn a_delayed_message_is_never_early_and_at_most_a_second_and_a_half_late() {
 
 #[test]
 fn not_before_is_a_time_with_an_offset_and_one_in_the_past_is_now() {
-    on(ALL, async |d| {
+    on_calm(ALL, async |d| {
         let due = jiff::Timestamp::now() + Duration::from_secs(4);
         let local = due.to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(5))).strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string();
         let (later, past) = (Endpoint::new(), Endpoint::new());
@@ -49,8 +50,9 @@ fn not_before_is_a_time_with_an_offset_and_one_in_the_past_is_now() {
 // TIKKU_TEST_LONG=1: 1,000 of 1 to 120 s, which crosses the minute of tick; otherwise 200 of 1 to 15 s.
 #[test]
 fn a_thousand_timers_with_random_delays_are_on_time_at_the_99th_percentile() {
-    let (count, longest_s) = if std::env::var_os("TIKKU_TEST_LONG").is_some() { (1_000_usize, 120) } else { (200, 15) };
-    on(ALL, async |d| {
+    let (count, longest_s) = if super::long() { (1_000_usize, 120) } else { (200, 15) };
+    on_calm(ALL, async |d| {
+        let _quiet = (d.host == Host::Workers).then(quiet);
         let endpoint = Endpoint::new();
         let mut seed = 0x2545_f491_4f6c_dd1d_u64;
         let delays_s: Vec<u64> = std::iter::repeat_with(|| {

@@ -1,13 +1,14 @@
 //! Test bed: stands where Hyperdrive's pool stands, between `wrangler dev` and Postgres.
 //!
-//! wrangler's own local Hyperdrive ends the whole process when the database refuses or resets a connection; the service does not.
-//! So this accepts always, and ends a connection cleanly when the database does not take it or goes away.
+//! wrangler's own local Hyperdrive ends its whole process when the database refuses, resets or ends a connection; the service says
+//! on the open connection that the database is away. So does this, in Postgres's protocol (version 3.0, message formats).
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::host::stage;
 
@@ -21,6 +22,7 @@ pub fn open(database_url: &str) -> (String, JoinHandle<()>) {
     let task = stage().spawn(async move {
         let listener = TcpListener::from_std(listener).expect("a socket");
         while let Ok((client, _)) = listener.accept().await {
+            let _ = client.set_nodelay(true);
             tokio::spawn(pass(client, address.clone()));
         }
     });
@@ -29,13 +31,38 @@ pub fn open(database_url: &str) -> (String, JoinHandle<()>) {
 
 async fn pass(mut client: TcpStream, address: String) {
     if let Ok(mut database) = TcpStream::connect(&address).await {
-        let _ = client.set_nodelay(true);
         let _ = database.set_nodelay(true);
-        let _ = copy_bidirectional(&mut client, &mut database).await;
+        let (mut from_client, mut to_client) = client.split();
+        let (mut from_database, mut to_database) = database.split();
+        let client_is_done = tokio::select! {
+            _ = copy(&mut from_client, &mut to_database) => true,
+            _ = copy(&mut from_database, &mut to_client) => false,
+        };
+        if client_is_done {
+            return;
+        }
     }
-    // What was not read would turn the end into a reset.
-    let _ = client.shutdown().await;
-    let mut sink = [0; 1024];
-    let drained = async { while matches!(client.read(&mut sink).await, Ok(n) if n > 0) {} };
-    let _ = tokio::time::timeout(Duration::from_secs(5), drained).await;
+    // The connection stays open until the client ends it, as it does now if it has said good-bye; whatever it says else, and whatever
+    // it waits for, gets the same answer.
+    let mut ignored = [0; 8_192];
+    let mut wait = Duration::from_millis(300);
+    loop {
+        let said = timeout(wait, client.read(&mut ignored)).await;
+        if said.as_ref().is_ok_and(|said| !matches!(said, Ok(bytes) if *bytes > 0)) {
+            return;
+        }
+        // Terminate is not answered: the client is as good as gone.
+        let terminate = said.is_ok() && ignored[0] == b'X';
+        if !terminate && client.write_all(&away()).await.is_err() {
+            return;
+        }
+        wait = Duration::from_secs(3_600);
+    }
+}
+
+// ErrorResponse 57P03 (cannot_connect_now), then ReadyForQuery.
+fn away() -> Vec<u8> {
+    let fields = b"SFATAL\0VFATAL\0C57P03\0Mthe database is away\0\0";
+    let length = u32::try_from(fields.len() + 4).expect("short").to_be_bytes();
+    [&b"E"[..], &length, fields, b"Z\0\0\0\x05I"].concat()
 }
