@@ -14,18 +14,18 @@ comment on column tikku.schema_version.applied_at is 'When it ran, by the databa
 
 -- Due tests use this: the statement's start. VOLATILE would turn an index condition into a filter over the whole index.
 create function tikku.clock_now() returns timestamptz language sql stable parallel safe as $$
-  select statement_timestamp() + coalesce(nullif(current_setting('tikku.clock_offset', true), ''), '0')::interval
+  select coalesce(statement_timestamp() + nullif(current_setting('tikku.clock_offset', true), '')::interval, statement_timestamp())
 $$;
 comment on function tikku.clock_now is 'The only clock for decisions: the statement''s start, moved by tests.';
 
 -- Only for what is written after locks are held: a statement may have waited.
 create function tikku.clock_fresh() returns timestamptz language sql volatile parallel safe as $$
-  select clock_timestamp() + coalesce(nullif(current_setting('tikku.clock_offset', true), ''), '0')::interval
+  select coalesce(clock_timestamp() + nullif(current_setting('tikku.clock_offset', true), '')::interval, clock_timestamp())
 $$;
 comment on function tikku.clock_fresh is 'The time right now, for leases written after a lock was waited for.';
 
 create function tikku.ms_until(due timestamptz) returns bigint language sql stable parallel safe as $$
-  select case when due = 'infinity' then null else greatest(0, ceil(extract(epoch from due - tikku.clock_now()) * 1000))::bigint end
+  select case when due < 'infinity' then greatest(0, ceil(date_part('epoch', due - tikku.clock_now()) * 1000))::bigint end
 $$;
 comment on function tikku.ms_until is 'Milliseconds from now until `due`, never negative; null for infinity. Durations, not instants, cross the wire.';
 
@@ -39,10 +39,11 @@ create function tikku.rfc3339(t timestamptz) returns text language sql stable pa
 $$;
 comment on function tikku.rfc3339 is 'RFC 3339 in UTC with milliseconds, as the API shows every time.';
 
+-- date_part, not extract: that computes in numeric, which costs four times as much.
 -- UUID version 7 (RFC 9562, section 5.7): 48 bits of milliseconds, then random bits. Ids sort by creation within a millisecond's grain.
 create function tikku.new_id() returns uuid language sql volatile parallel safe as $$
   select encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
-    placing substring(int8send(floor(extract(epoch from tikku.clock_fresh()) * 1000)::bigint) from 3) from 1 for 6), 52, 1), 53, 1), 'hex')::uuid
+    placing substring(int8send(floor(date_part('epoch', tikku.clock_fresh()) * 1000)::bigint) from 3) from 1 for 6), 52, 1), 53, 1), 'hex')::uuid
 $$;
 comment on function tikku.new_id is 'A time-ordered id: UUID version 7 from the database''s clock and dice.';
 

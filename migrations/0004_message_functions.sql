@@ -26,13 +26,13 @@ begin
   elsif v_used is null or v_used < v_now - interval '1 minute' then
     perform tikku.api_key_use(p_key_hash);
   end if;
-  if p_not_before_ms is not null then
-    v_due := greatest(v_now, to_timestamp(p_not_before_ms / 1000.0));
-  elsif p_delay_ms is not null then
+  if p_delay_ms is not null then
     v_due := v_now + tikku.ms(p_delay_ms);
-  end if;
-  if v_due > v_now + tikku.ms(p_delay_ms_max) then
-    return array['too_late'];
+  elsif p_not_before_ms is not null then
+    v_due := greatest(v_now, to_timestamp(p_not_before_ms / 1000.0));
+    if v_due > v_now + tikku.ms(p_delay_ms_max) then
+      return array['too_late'];
+    end if;
   end if;
   v_id := tikku.new_id();
   insert into tikku.message_content as c (account_id, message_id, created_at, url, method, headers, body, delay_ms, not_before,
@@ -48,7 +48,7 @@ begin
   v_state := case when v_due > v_now then 'scheduled' else 'queued' end;
   insert into tikku.message (id, account_id, state, due_at, kick_until, max_attempts, timeout_ms)
     values (v_id, v_account, v_state, v_due, tikku.kick_until(v_due, v_now, p_window_ms), p_max_attempts, p_timeout_ms);
-  return array['accepted', v_id::text, v_state, tikku.ms_until(v_due)::text];
+  return array['accepted', v_id::text, v_state, case when v_due > v_now then coalesce(p_delay_ms, tikku.ms_until(v_due))::text else '0' end];
 end $$;
 comment on function tikku.message_publish is '[verdict, id, state, wait in ms]; verdict: accepted, deduplicated, mismatch, unauthorized, forbidden, too_late.';
 
@@ -87,14 +87,14 @@ begin
         where m.id = any(v_start)
         returning m.*
     )
-    select u.id, true, greatest(0, ceil(extract(epoch from u.due_at - v_now) * 1000))::bigint, floor(extract(epoch from v_now) * 1000)::bigint,
+    select u.id, true, greatest(0, ceil(date_part('epoch', u.due_at - v_now) * 1000))::bigint, floor(date_part('epoch', v_now) * 1000)::bigint,
         u.fence, u.attempts::int, u.throttles::int, u.max_attempts::int, u.timeout_ms, c.url, c.method, c.headers::text, c.body,
         c.backoff::text, array(select s.secret from tikku.signing_secret s where s.account_id = u.account_id and (s.expires_at is null or s.expires_at > v_now)
           order by s.id desc limit 5)
       from u join tikku.message_content c on c.account_id = u.account_id and c.message_id = u.id;
   if v_start is null or array_length(v_start, 1) < array_length(v_locked, 1) then
     return query
-      select m.id, false, greatest(0, ceil(extract(epoch from m.due_at - v_now) * 1000))::bigint, null::bigint, null::bigint, null::int, null::int, null::int,
+      select m.id, false, greatest(0, ceil(date_part('epoch', m.due_at - v_now) * 1000))::bigint, null::bigint, null::bigint, null::int, null::int, null::int,
           null::int, null::text, null::text, null::text, null::bytea, null::text, null::bytea[]
         from tikku.message m where m.id = any(v_locked) and not m.id = any(coalesce(v_start, '{}'));
   end if;
@@ -173,3 +173,13 @@ alter function tikku.message_load set lock_timeout = '5s';
 alter function tikku.message_settle set lock_timeout = '5s';
 alter function tikku.message_cancel set lock_timeout = '5s';
 alter function tikku.message_retry set lock_timeout = '5s';
+
+-- Their plans are kept by the session, and one made while the tables were empty would read them whole until the first analyze:
+-- by id is right at every size.
+alter function tikku.message_load set enable_seqscan = off;
+alter function tikku.message_load set enable_bitmapscan = off;
+alter function tikku.message_load set enable_hashjoin = off;
+alter function tikku.message_load set enable_mergejoin = off;
+alter function tikku.message_settle set enable_seqscan = off;
+alter function tikku.message_settle set enable_bitmapscan = off;
+alter function tikku.message_settle set enable_mergejoin = off;

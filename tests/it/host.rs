@@ -54,6 +54,8 @@ pub struct Options {
     pub embedded: bool,
     /// With `--ephemeral`: nothing is kept over a stop.
     pub ephemeral: bool,
+    /// For many scenarios at once: more instances (Lambda).
+    pub many: bool,
     /// Tick runs only when the scenario asks (Lambda, Workers).
     pub manual_tick: bool,
 }
@@ -146,7 +148,7 @@ static SHARED: Kept = [const { OnceLock::new() }; 3];
 static CALM: Kept = [const { OnceLock::new() }; 3];
 
 fn shared(host: Host, kept: &'static Kept, name: &str) -> &'static Deployment {
-    let start = || Deployment::start(host, &Options { name: format!("{name}-{host:?}").to_lowercase(), ..Options::default() });
+    let start = || Deployment::start(host, &Options { name: format!("{name}-{host:?}").to_lowercase(), many: true, ..Options::default() });
     // A failure is kept too: the next scenario need not wait for the same one.
     let result = kept[host as usize].get_or_init(|| start().map_err(|e| format!("{e:#}")));
     result.as_ref().unwrap_or_else(|e| panic!("{host:?} does not start: {e}"))

@@ -48,7 +48,9 @@ async fn a_load_that_waited_for_a_cancel_starts_nothing() {
     let store = world.store.clone();
     let load = tokio::spawn(async move { store.message_load(&[id], 1 << 20).await.unwrap() });
     world.somebody_waits().await;
-    blocker.release("update tikku.message set state = 'cancelled', fence = fence + 1, kick_until = null, finished_at = tikku.clock_now()").await;
+    blocker
+        .release("update tikku.message set state = 'cancelled', fence = fence + 1, kick_until = null, finished_at = tikku.clock_now()")
+        .await;
     assert_eq!(load.await.unwrap().len(), 0);
     assert_eq!(world.state(id).await, "cancelled");
 }

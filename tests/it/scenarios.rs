@@ -51,6 +51,25 @@ fn assert_signed(deployment: &Deployment, push: &Received) {
     }
 }
 
+/// Makes now the time at which tick hands over again what the queue was given: a lost wake message, without the minutes in between.
+async fn forget_the_queue(d: &Deployment) {
+    // Locks in id order, as the product does: no deadlock with it.
+    d.sql(
+        "with locked as materialized (select id from tikku.message where state in ('scheduled', 'queued', 'retrying') order by id for update)
+         update tikku.message m set kick_until = tikku.clock_now() from locked where m.id = locked.id",
+    )
+    .await;
+}
+
+/// Makes now the end of every lease that has more than `left_s` seconds to go: a lost process, without the wait.
+async fn expire_leases(d: &Deployment, left_s: u32) {
+    d.sql(&format!(
+        "with locked as materialized (select id from tikku.message where state = 'delivering' and lease_until > tikku.clock_now() + interval '{left_s} s' order by id for update)
+         update tikku.message m set lease_until = tikku.clock_now() from locked where m.id = locked.id",
+    ))
+    .await;
+}
+
 /// The attempts of a message, in order.
 fn attempts(message: &Value) -> &Vec<Value> {
     message["attempts"].as_array().unwrap_or_else(|| panic!("no attempts: {message:#}"))

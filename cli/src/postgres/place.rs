@@ -243,6 +243,10 @@ mod tests {
     #[test]
     fn processes_are_told_apart() {
         let mut child = Command::new("sleep").arg("5").spawn().unwrap();
+        // Between fork and exec a process has no command line yet.
+        while process(child.id()) == Process::Gone && child.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
         assert_eq!(process(child.id()), Process::Other);
         child.kill().unwrap();
         child.wait().unwrap();

@@ -22,8 +22,10 @@ mod runtime_api;
 use mapping::Mapping;
 use runtime_api::Function;
 
-const PUBLISH_INSTANCES: usize = 3;
-const DELIVER_INSTANCES: usize = 4;
+// (publish, deliver) instances. Lambda would start as many as there are requests and batches; a message that is due within a second
+// keeps an instance of `deliver` for that long.
+const FEW: (usize, usize) = (2, 4);
+const MANY: (usize, usize) = (8, 12);
 const TICK_EVERY: Duration = Duration::from_secs(60);
 
 /// A stack as template.yaml describes it.
@@ -54,12 +56,13 @@ pub(super) fn start(options: &Options) -> Result<Deployment> {
         let command = program(if delivers { options } else { &plain }, &bootstrap)?;
         Function::start(&format!("{}-{name}", options.name), command, env, instances)
     };
-    let publish = function("publish", PUBLISH_INSTANCES, false)?;
+    let (publishers, deliverers) = if options.many { MANY } else { FEW };
+    let publish = function("publish", publishers, false)?;
     let tick = function("tick", 1, false)?;
-    let deliver = function("deliver", DELIVER_INSTANCES, true)?;
+    let deliver = function("deliver", deliverers, true)?;
     let (url, front_door) = front_door::open(publish.invoker());
     let scheduler = (!options.manual_tick).then(|| stage().spawn(schedule(tick.invoker())));
-    let mapping = Mapping::start(queue, deliver.invoker(), DELIVER_INSTANCES);
+    let mapping = Mapping::start(queue, deliver.invoker(), deliverers);
     let api = Api::new(&url, &key);
     let secret = stage().block_on(signing_secret(&api))?;
     let lambda = Lambda { tick, deliver, mapping, front_door, scheduler, _publish: publish };

@@ -12,10 +12,10 @@ use crate::host::{ALL, on};
 fn a_scheduled_message_that_is_cancelled_never_arrives() {
     on(ALL, async |d| {
         let endpoint = Endpoint::new();
-        let id = d.api.publish(&message(&endpoint, json!({ "delaySeconds": 3 }))).await;
+        let id = d.api.publish(&message(&endpoint, json!({ "delaySeconds": 12 }))).await;
         let cancelled = d.api.act(&format!("/v1/messages/{id}/cancel")).await.expect(200).json();
         assert_eq!((cancelled["id"].as_str(), cancelled["status"].as_str()), (Some(id.as_str()), Some("cancelled")));
-        tokio::time::sleep(Duration::from_secs(6)).await;
+        tokio::time::sleep(Duration::from_secs(15)).await;
         assert_eq!(endpoint.count(), 0);
         assert_eq!(d.api.message(&id).await["status"], "cancelled");
     });

@@ -8,7 +8,7 @@ use futures_util::{StreamExt, stream};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::{SOON, message, one_second, statuses};
+use super::{SOON, expire_leases, forget_the_queue, message, one_second, statuses};
 use crate::endpoint::{Ending, Endpoint, Reply};
 use crate::host::{ALL, Deployment, Host, Options, on_own};
 
@@ -21,7 +21,7 @@ fn kill_9_in_the_middle_of_a_push_loses_nothing() {
         endpoint.wait(1, SOON).await;
         assert_eq!(d.api.message(&id).await["status"], "delivering");
         d.kill_deliverer();
-        d.sql("update tikku.message set lease_until = tikku.clock_now() where state = 'delivering'").await; // The lease runs out.
+        expire_leases(d, 0).await;
         d.tick().await;
         let kept = d.api.until(&id, "delivered", SOON).await;
         assert_eq!(statuses(&kept), [json!(null), json!(200)], "the lost push is kept and spends no budget");
@@ -38,8 +38,8 @@ fn messages_published_before_a_kill_are_all_delivered_after_it() {
         let ids: Vec<String> = stream::iter(0..60).map(|_| d.api.publish(&body)).buffer_unordered(8).collect().await;
         d.kill_deliverer();
         // What the queue forgot and what the killed process held comes back at its time; here that time is now.
-        d.sql("update tikku.message set kick_until = tikku.clock_now() where state in ('scheduled', 'queued', 'retrying')").await;
-        d.sql("update tikku.message set lease_until = tikku.clock_now() where state = 'delivering'").await;
+        forget_the_queue(d).await;
+        expire_leases(d, 0).await;
         d.tick().await;
         for id in &ids {
             d.api.until(id, "delivered", Duration::from_secs(90)).await;

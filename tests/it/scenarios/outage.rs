@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{SOON, assert_signed, attempts, message, ms, one_second};
+use super::{SOON, assert_signed, attempts, expire_leases, forget_the_queue, message, ms, one_second};
 use crate::endpoint::{Endpoint, Reply, now_ms};
 use crate::host::{ALL, Deployment, Host, Options, on_own};
 
@@ -35,8 +35,8 @@ fn while_the_database_is_stopped_publish_answers_503_and_nothing_acknowledged_is
         assert!(refused > 0 && after > 0, "{refused} refused, {after} accepted again");
         let begun = Instant::now();
         loop {
-            d.sql("update tikku.message set kick_until = tikku.clock_now() where state in ('scheduled', 'queued', 'retrying') and due_at <= tikku.clock_now()").await;
-            d.sql("update tikku.message set lease_until = tikku.clock_now() where state = 'delivering' and lease_until > tikku.clock_now() + interval '20 s'").await;
+            forget_the_queue(d).await;
+            expire_leases(d, 20).await;
             d.tick().await;
             sleep(Duration::from_secs(3)).await;
             let left = d.sql("select state, count(*) from tikku.message where state <> 'delivered' group by state").await;

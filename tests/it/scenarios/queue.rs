@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::{SOON, message, statuses};
+use super::{SOON, forget_the_queue, message, statuses};
 use crate::endpoint::{Endpoint, Reply};
 use crate::host::{Host, Options, on_own};
 
@@ -59,8 +59,7 @@ fn dropped_wake_messages_are_repaired_by_tick() {
         d.tick().await;
         sleep(Duration::from_secs(1)).await;
         assert_eq!(endpoint.count(), 0, "it was handed over a moment ago: tick leaves it alone");
-        let now = "update tikku.message set kick_until = tikku.clock_now() where state in ('scheduled', 'queued', 'retrying')";
-        d.sql(now).await;
+        forget_the_queue(d).await;
         d.tick().await;
         d.api.until(&id, "retrying", SOON).await;
         // The same for the wake message of a retry, once its delay is over.
@@ -69,7 +68,7 @@ fn dropped_wake_messages_are_repaired_by_tick() {
         assert_eq!(mapping.queue.drop_all().await, 1);
         mapping.release();
         assert_eq!(endpoint.count(), 1);
-        d.sql(now).await;
+        forget_the_queue(d).await;
         d.tick().await;
         assert_eq!(statuses(&d.api.until(&id, "delivered", SOON).await), [json!(500), json!(200)]);
     });
@@ -83,7 +82,7 @@ fn delayed_wake_messages_change_only_the_time() {
         mapping.hold();
         sleep(Duration::from_millis(200)).await;
         let id = d.api.publish(&message(&endpoint, json!({}))).await;
-        d.sql("update tikku.message set kick_until = tikku.clock_now() where state = 'queued'").await;
+        forget_the_queue(d).await;
         d.tick().await; // Hands it over a second time: two wake messages wait.
         sleep(Duration::from_secs(2)).await;
         assert_eq!(endpoint.count(), 0);
@@ -116,7 +115,7 @@ fn two_ticks_at_once_hand_over_each_message_once() {
             d.api.publish(&message(&endpoint, json!({}))).await;
         }
         d.lambda().mapping.queue.drop_all().await;
-        d.sql("update tikku.message set kick_until = tikku.clock_now()").await;
+        forget_the_queue(d).await;
         tokio::join!(d.tick(), d.tick(), d.tick());
         d.lambda().mapping.release();
         endpoint.wait(20, SOON).await;

@@ -35,7 +35,8 @@ async fn pass(mut client: TcpStream, address: String) {
         let (mut from_client, mut to_client) = client.split();
         let (mut from_database, mut to_database) = database.split();
         let client_is_done = tokio::select! {
-            _ = copy(&mut from_client, &mut to_database) => true,
+            // An error is the database's: it took no more.
+            copied = copy(&mut from_client, &mut to_database) => copied.is_ok(),
             _ = copy(&mut from_database, &mut to_client) => false,
         };
         if client_is_done {
