@@ -39,10 +39,10 @@ comment on column tikku.message.kick_until is 'Set while it waits: until then th
 comment on column tikku.message.lease_until is 'Set while delivering: afterwards tick takes the push for lost.';
 comment on column tikku.message.finished_at is 'Set when it is over: when it reached a final state.';
 comment on column tikku.message.fence is 'One more at each start and each control verb, never reset; a result is recorded only under the current one.';
-comment on column tikku.message.kicks is 'How often tick handed it over since it became due; doubles the wait before the next time.';
+comment on column tikku.message.kicks is 'How often tick handed it over since its last start; doubles the wait before the next time.';
 comment on column tikku.message.max_attempts is 'The retry budget, 1 to 100.';
 comment on column tikku.message.attempts is 'Spent of that budget.';
-comment on column tikku.message.throttles is 'Pushes answered 429, or 503 with Retry-After: no budget spent, own cap.';
+comment on column tikku.message.throttles is 'Pushes answered 429, or 503 that says when to come back: no budget spent, own cap.';
 comment on column tikku.message.lost is 'Pushes whose process never reported: no budget spent, own cap.';
 comment on column tikku.message.attempt_number is 'Number of the last recorded attempt; never reset.';
 comment on column tikku.message.timeout_ms is 'How long one push may take, in milliseconds; the lease is 32 s longer.';

@@ -60,7 +60,7 @@ comment on function tikku.kick_until is 'When tick must hand the row over, given
 
 -- Starts what is due and can be started, in id order. What is early, or beyond the byte budget, comes back unstarted with its wait.
 create function tikku.message_load(p_ids uuid[], p_bytes_max bigint)
-returns table (id uuid, started boolean, wait_ms bigint, now_ms bigint, fence bigint, attempts int, throttles int, max_attempts int,
+returns table (id uuid, started boolean, wait_ms bigint, now_ms bigint, fence bigint, number int, attempts int, throttles int, max_attempts int,
   timeout_ms int, url text, method text, headers text, body bytea, backoff text, secrets bytea[])
 language plpgsql volatile rows 50 as $$
 declare
@@ -88,29 +88,39 @@ begin
         returning m.*
     )
     select u.id, true, greatest(0, ceil(date_part('epoch', u.due_at - v_now) * 1000))::bigint, floor(date_part('epoch', v_now) * 1000)::bigint,
-        u.fence, u.attempts::int, u.throttles::int, u.max_attempts::int, u.timeout_ms, c.url, c.method, c.headers::text, c.body,
+        u.fence, u.attempt_number + 1, u.attempts::int, u.throttles::int, u.max_attempts::int, u.timeout_ms, c.url, c.method, c.headers::text, c.body,
         c.backoff::text, array(select s.secret from tikku.signing_secret s where s.account_id = u.account_id and (s.expires_at is null or s.expires_at > v_now)
           order by s.id desc limit 5)
       from u join tikku.message_content c on c.account_id = u.account_id and c.message_id = u.id;
   if v_start is null or array_length(v_start, 1) < array_length(v_locked, 1) then
     return query
-      select m.id, false, greatest(0, ceil(date_part('epoch', m.due_at - v_now) * 1000))::bigint, null::bigint, null::bigint, null::int, null::int, null::int,
+      select m.id, false, greatest(0, ceil(date_part('epoch', m.due_at - v_now) * 1000))::bigint, null::bigint, null::bigint, null::int, null::int, null::int, null::int,
           null::int, null::text, null::text, null::text, null::bytea, null::text, null::bytea[]
         from tikku.message m where m.id = any(v_locked) and not m.id = any(coalesce(v_start, '{}'));
   end if;
 end $$;
 comment on function tikku.message_load is 'Leases what is due within 2 s; the caller waits out wait_ms before it pushes.';
 
--- Records what pushes came to, under the fence they were made with. Rows whose lease was lost are left alone and not returned.
+-- Records what pushes came to, under the fence they were made with. Rows that somebody else has started or given up
+-- meanwhile are left alone and not returned.
 create function tikku.message_settle(
   p_ids uuid[], p_fences bigint[], p_states text[], p_throttled boolean[], p_delays_ms bigint[], p_agos_ms bigint[], p_durations_ms bigint[],
   p_statuses int[], p_errors text[], p_headers text[], p_bodies bytea[], p_retry_afters_ms bigint[], p_worker text, p_window_ms bigint
 ) returns table (id uuid, state text, wait_ms bigint) language plpgsql volatile rows 50 as $$
 declare
   v_now timestamptz;
+  v_moved_on bigint;
 begin
-  perform 1 from tikku.message m where m.id = any(p_ids) order by m.id for update;
+  select count(*) filter (where l.state <> 'delivering') into v_moved_on
+    from (select m.state from tikku.message m where m.id = any(p_ids) order by m.id for update) l;
   v_now := tikku.clock_fresh();
+  if v_moved_on > 0 then
+    -- Recorded before, under the same lease: the answer was lost on the way.
+    return query
+      select m.id, m.state::text, tikku.ms_until(m.due_at) from unnest(p_ids, p_fences) as i(id, fence)
+        join tikku.message m on m.id = i.id and m.fence = i.fence and m.state <> 'delivering'
+        join tikku.attempt a on a.message_id = i.id and a.fence = i.fence;
+  end if;
   return query
     with i as (
       select * from unnest(p_ids, p_fences, p_states, p_throttled, p_delays_ms, p_agos_ms, p_durations_ms, p_statuses, p_errors, p_headers, p_bodies, p_retry_afters_ms)
@@ -133,7 +143,7 @@ begin
     )
     select u.id, u.state::text, u.delay_ms from u;
 end $$;
-comment on function tikku.message_settle is 'Settled rows with their new state; for a retry the wait until it is due.';
+comment on function tikku.message_settle is 'Rows settled now or before under the same lease, with their state; for a retry the wait until it is due.';
 
 -- Cancels what is not over. A push that is under way may still end delivered.
 create function tikku.message_cancel(p_account uuid, p_id uuid) returns text language plpgsql volatile as $$
@@ -173,6 +183,7 @@ alter function tikku.message_load set lock_timeout = '5s';
 alter function tikku.message_settle set lock_timeout = '5s';
 alter function tikku.message_cancel set lock_timeout = '5s';
 alter function tikku.message_retry set lock_timeout = '5s';
+alter function tikku.signing_secret_rotate set lock_timeout = '5s';
 
 -- Their plans are kept by the session, and one made while the tables were empty would read them whole until the first analyze:
 -- by id is right at every size.

@@ -76,6 +76,14 @@ impl Api {
         Ok(Answer { status, headers, text })
     }
 
+    /// POST to the root with these headers, for servers other than ours.
+    pub async fn post_with(&self, headers: &[(&str, &str)], body: String) -> Answer {
+        let request = headers.iter().fold(self.client.post(&self.url), |request, (name, value)| request.header(*name, *value));
+        let response = request.body(body).send().await.expect("an answer");
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Answer { status, headers, text: response.text().await.expect("text") }
+    }
+
     /// Sends one request; a connection that fails fails the test.
     pub async fn send(&self, method: &str, path: &str, body: Option<Vec<u8>>) -> Answer {
         self.try_send(method, path, body).await.unwrap_or_else(|e| panic!("{method} {path}: {e:?}"))

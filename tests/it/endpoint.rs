@@ -16,6 +16,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
+use crate::certificate;
 use crate::host::stage;
 
 type Connection = hyper_util::server::conn::auto::Builder<TokioExecutor>;
@@ -210,11 +211,11 @@ fn plain_port() -> u16 {
     })
 }
 
-/// A TLS listener of the receiver with a certificate for `localhost` and 127.0.0.1: its port, and its CA as PEM.
-pub fn tls_port() -> &'static (u16, String) {
-    static PORT: OnceLock<(u16, String)> = OnceLock::new();
-    PORT.get_or_init(|| {
-        let (ca, acceptor) = certificate();
+/// The port of the receiver's TLS listener, for `localhost` and 127.0.0.1.
+pub fn tls_port() -> u16 {
+    static PORT: OnceLock<u16> = OnceLock::new();
+    *PORT.get_or_init(|| {
+        let acceptor = acceptor();
         let (port, mut accepted) = listen();
         stage().spawn(async move {
             while let Some(stream) = accepted.recv().await {
@@ -226,28 +227,21 @@ pub fn tls_port() -> &'static (u16, String) {
                 });
             }
         });
-        (port, ca)
+        port
     })
 }
 
-fn certificate() -> (String, tokio_rustls::TlsAcceptor) {
-    let ca_key = rcgen::KeyPair::generate().unwrap();
-    let mut ca = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
-    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    ca.distinguished_name.push(rcgen::DnType::CommonName, "tikku test root");
-    let ca_pem = ca.self_signed(&ca_key).unwrap().pem();
-    let issuer = rcgen::Issuer::new(ca, ca_key);
-    let key = rcgen::KeyPair::generate().unwrap();
-    let params = rcgen::CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
-    let leaf = params.signed_by(&key, &issuer).unwrap();
+fn acceptor() -> tokio_rustls::TlsAcceptor {
+    let certificate = certificate::server();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(certificate.key_der.clone()).unwrap();
     let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![leaf.der().clone()], rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+        .with_single_cert(vec![certificate.der.clone().into()], key)
         .unwrap();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    (ca_pem, tokio_rustls::TlsAcceptor::from(Arc::new(config)))
+    tokio_rustls::TlsAcceptor::from(Arc::new(config))
 }
 
 // Binds at once, so that the port is known before anything is served.

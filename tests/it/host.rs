@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail};
 use tokio::runtime::Runtime;
 
 use crate::api::Api;
+use crate::certificate;
 use crate::postgres::{Cluster, is_root, sql};
 use crate::process::{log_dir, run, run_dir};
 
@@ -42,8 +43,12 @@ pub struct Options {
     pub name: String,
     /// The default guard: no allow-list, so loopback is refused (dev allows that always).
     pub strict: bool,
-    /// Extra roots for pushes.
-    pub extra_ca: Option<PathBuf>,
+    /// The run's certificate authority is trusted, for pushes and for Postgres.
+    pub extra_ca: bool,
+    /// `sslmode` of the product's own connections; the default is `disable`.
+    pub sslmode: Option<&'static str>,
+    /// The functions find the database by a secret as RDS writes it (Lambda).
+    pub secret: bool,
     /// What the delivering process takes for the time, as libfaketime writes it (`+1h`).
     pub clock: Option<&'static str>,
     /// A cluster of its own, for scenarios that stop it.
@@ -71,7 +76,10 @@ pub struct Deployment {
 
 /// A database, and the cluster it is on when that is not the shared one.
 struct Database {
+    /// For the tests' own connections.
     url: String,
+    /// As the product gets it.
+    given_url: String,
     cluster: Option<Cluster>,
 }
 
@@ -239,7 +247,8 @@ fn required(variable: &str) -> Result<OsString> {
 /// A database with the schema, and an account with its key.
 fn prepared_database(options: &Options) -> Result<(Database, String)> {
     let database = new_database(options)?;
-    run(Command::new(tikku()?).arg("migrate").env("DATABASE_URL", &database.url))?;
+    let trusted = options.extra_ca.then(|| ("TIKKU_EXTRA_CA_FILE", certificate::ca_file()));
+    run(Command::new(tikku()?).arg("migrate").env("DATABASE_URL", &database.given_url).envs(trusted))?;
     let key = account(&database.url, "e2e")?;
     Ok((database, key))
 }
@@ -251,7 +260,8 @@ fn new_database(options: &Options) -> Result<Database> {
         None => Cluster::shared()?,
     };
     let url = stage().block_on(cluster.database(&format!("tikku_{}", options.name.replace('-', "_"))))?;
-    Ok(Database { url, cluster: own })
+    let given_url = url.replace("sslmode=disable", &format!("sslmode={}", options.sslmode.unwrap_or("disable")));
+    Ok(Database { url, given_url, cluster: own })
 }
 
 fn account(database_url: &str, name: &str) -> Result<String> {

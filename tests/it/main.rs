@@ -8,6 +8,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test is outside: it has a clock and an environment of its own")]
 
 mod api;
+mod certificate;
 mod endpoint;
 mod host;
 mod plans;

@@ -2,7 +2,7 @@
 //!
 //! Out of scope: the schema, which `tikku migrate` makes.
 
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 
+use crate::certificate;
 use crate::process::{Process, free_port, log_dir, run, run_dir};
 
 // `nobody` on Linux: initdb and postgres refuse to run as root.
@@ -36,9 +37,7 @@ impl Cluster {
     pub fn create(name: &str) -> Result<Cluster> {
         let data = run_dir().join(name);
         std::fs::create_dir(&data)?;
-        if is_root() {
-            chown(&data, Some(UNPRIVILEGED), Some(UNPRIVILEGED))?;
-        }
+        give_away(&data)?;
         run(as_unprivileged(Command::new(program("initdb")?).arg("-D").arg(&data).args([
             "--username=postgres",
             "--auth=trust",
@@ -47,6 +46,11 @@ impl Cluster {
             "--no-sync",
             "--no-instructions",
         ])))?;
+        for (file, text) in [("server.crt", &certificate::server().pem), ("server.key", &certificate::server().key_pem)] {
+            std::fs::write(data.join(file), text)?;
+            std::fs::set_permissions(data.join(file), PermissionsExt::from_mode(0o600))?;
+            give_away(&data.join(file))?;
+        }
         let cluster = Cluster { name: name.to_owned(), data, port: free_port(), server: Mutex::new(None) };
         cluster.start()?;
         Ok(cluster)
@@ -59,6 +63,7 @@ impl Cluster {
         for setting in [
             "listen_addresses=127.0.0.1",
             "unix_socket_directories=",
+            "ssl=on",
             "fsync=off",
             "full_page_writes=off",
             "max_connections=300",
@@ -104,6 +109,10 @@ pub async fn sql(database_url: &str, text: &str) -> Result<Vec<Vec<Option<String
         _ => None,
     });
     Ok(rows.collect())
+}
+
+fn give_away(path: &Path) -> std::io::Result<()> {
+    if is_root() { chown(path, Some(UNPRIVILEGED), Some(UNPRIVILEGED)) } else { Ok(()) }
 }
 
 fn as_unprivileged(command: &mut Command) -> &mut Command {

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+// Of earlier runs: one test command makes three.
+const LOGS_KEPT: usize = 9;
 const GRACE: Duration = Duration::from_secs(8);
 
 // Lines are `add PGID SIGNAL` and `del PGID`; the end of input ends what is left, then removes the run's folder.
@@ -52,10 +54,23 @@ pub fn run_dir() -> &'static Path {
 pub fn log_dir() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
     DIR.get_or_init(|| {
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("it-logs-{}", std::process::id()));
+        let all = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        forget_old_logs(all);
+        let dir = all.join(format!("it-logs-{}", std::process::id()));
         std::fs::create_dir_all(&dir).expect("a folder for logs");
         dir
     })
+}
+
+fn forget_old_logs(all: &Path) {
+    let entries = std::fs::read_dir(all).into_iter().flatten().flatten();
+    let logs = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("it-logs-"));
+    let mut dated: Vec<_> = logs.filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()))).collect();
+    dated.sort();
+    let surplus = dated.len().saturating_sub(LOGS_KEPT);
+    for (_, path) in &dated[..surplus] {
+        let _ = std::fs::remove_dir_all(path);
+    }
 }
 
 /// A TCP port of 127.0.0.1 that nothing listens on.

@@ -77,7 +77,7 @@ async fn a_settlement_that_waited_for_a_newer_start_is_refused() {
     let [(_, fence)] = started(&world.store.message_load(&[id], 1 << 20).await.unwrap())[..] else { panic!() };
     let blocker = Blocker::hold(&world, id).await;
     let store = world.store.clone();
-    let settle = tokio::spawn(async move { store.message_settle("zombie", &[delivered(id, fence)]).await.unwrap() });
+    let settle = tokio::spawn(async move { store.message_settle("zombie", 5, &[delivered(id, fence)]).await.unwrap() });
     world.somebody_waits().await;
     blocker.release("update tikku.message set fence = fence + 1").await;
     assert_eq!(settle.await.unwrap(), []);
@@ -99,7 +99,7 @@ async fn a_cancel_that_waited_for_a_start_lets_the_push_decide() {
         assert_eq!(cancel.await.unwrap(), Control::Done);
         assert_eq!(world.state(id).await, "delivering");
         let settlement = if verdict { delivered(id, 1) } else { retried(id, 1) };
-        let settled = world.store.message_settle("w", &[settlement]).await.unwrap();
+        let settled = world.store.message_settle("w", 5, &[settlement]).await.unwrap();
         assert_eq!((settled.len(), settled[0].retry_in_ms), (1, None));
         assert_eq!(world.state(id).await, state);
     }
@@ -112,12 +112,51 @@ async fn a_reap_passes_by_a_row_that_is_being_settled() {
     let [(_, fence)] = started(&world.store.message_load(&[id], 1 << 20).await.unwrap())[..] else { panic!() };
     let later = world.later(3600);
     let blocker = Blocker::hold(&world, id).await;
-    assert_eq!(later.message_reap(100).await.unwrap(), []);
+    assert_eq!(later.message_reap(100).await.unwrap(), (0, Vec::new()));
     blocker.release("select 1").await;
     // The lease ran out, but nobody else started it: the late result still counts.
-    assert_eq!(world.store.message_settle("w", &[delivered(id, fence)]).await.unwrap().len(), 1);
-    assert_eq!(later.message_reap(100).await.unwrap(), []);
+    assert_eq!(world.store.message_settle("w", 5, &[delivered(id, fence)]).await.unwrap().len(), 1);
+    assert_eq!(later.message_reap(100).await.unwrap(), (0, Vec::new()));
     assert_eq!((world.state(id).await.as_str(), world.attempts(id).await), ("delivered", 1));
+}
+
+#[tokio::test]
+async fn a_release_that_waited_for_a_reap_gives_nothing_back() {
+    let world = World::new("race_release_reap").await;
+    let id = world.message().await;
+    let [lease] = started(&world.store.message_load(&[id], 1 << 20).await.unwrap())[..] else { panic!() };
+    let blocker = Blocker::hold(&world, id).await;
+    let store = world.store.clone();
+    let release = tokio::spawn(async move { store.message_release(&[lease]).await.unwrap() });
+    world.somebody_waits().await;
+    blocker.release("update tikku.message set state = 'retrying', lease_until = null, kick_until = tikku.clock_now(), lost = 1").await;
+    assert_eq!(release.await.unwrap(), []);
+    assert_eq!(world.state(id).await, "retrying");
+}
+
+#[tokio::test]
+async fn a_retry_that_waited_for_a_start_is_a_conflict() {
+    let world = World::new("race_retry_start").await;
+    let id = world.message().await;
+    world.store.message_cancel(world.account, id).await.unwrap();
+    let blocker = Blocker::hold(&world, id).await;
+    let (store, account) = (world.store.clone(), world.account);
+    let retry = tokio::spawn(async move { store.message_retry(account, id).await.unwrap() });
+    world.somebody_waits().await;
+    let start = "update tikku.message set state = 'delivering', fence = fence + 2, finished_at = null, lease_until = tikku.clock_now()";
+    blocker.release(start).await;
+    assert_eq!(retry.await.unwrap(), Control::Conflict { state: "delivering".to_owned() });
+}
+
+#[tokio::test]
+async fn a_claim_passes_by_a_row_that_is_being_started() {
+    let world = World::new("race_claim_load").await;
+    let id = world.message().await;
+    let later = world.later(120);
+    let blocker = Blocker::hold(&world, id).await;
+    assert_eq!(later.message_claim(10).await.unwrap(), []);
+    blocker.release("update tikku.message set state = 'delivering', fence = 1, kick_until = null, lease_until = tikku.clock_now()").await;
+    assert_eq!(later.message_claim(10).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -173,11 +212,13 @@ async fn settlements_and_loads_in_opposite_orders_do_not_deadlock() {
         let settle = |leases: Vec<(_, _)>| {
             let store = world.store.clone();
             let group: Vec<_> = leases.into_iter().map(|(id, fence)| retried(id, fence)).collect();
-            tokio::spawn(async move { store.message_settle("w", &group).await.unwrap().len() })
+            tokio::spawn(async move { store.message_settle("w", 5, &group).await.unwrap().len() })
         };
         let (a, b) = (settle(leases.clone()), settle(leases.iter().rev().copied().collect()));
-        assert_eq!(a.await.unwrap() + b.await.unwrap(), ids.len());
+        // Both are told that each is recorded; it was recorded once.
+        assert_eq!((a.await.unwrap(), b.await.unwrap()), (ids.len(), ids.len()));
     }
+    assert_eq!(world.attempts(ids[0]).await, 20);
 }
 
 #[tokio::test]

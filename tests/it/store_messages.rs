@@ -2,7 +2,7 @@
 
 use tikku_domain::limits::LOST_MAX;
 use tikku_domain::message::Settlement;
-use tikku_store::{Control, Loaded, Published, statements};
+use tikku_store::{Control, Loaded, Published, StoreError, statements};
 use tokio_postgres::types::Type;
 
 use crate::world::{World, delivered, retried, started};
@@ -38,8 +38,10 @@ async fn a_settlement_sent_twice_is_recorded_once() {
     let world = World::new("store_twice").await;
     let id = world.message().await;
     let [(_, fence)] = started(&world.store.message_load(&[id], 1 << 20).await.unwrap())[..] else { panic!() };
-    assert_eq!(world.store.message_settle("w", &[delivered(id, fence)]).await.unwrap().len(), 1);
-    assert_eq!(world.store.message_settle("w", &[retried(id, fence)]).await.unwrap().len(), 0);
+    assert_eq!(world.store.message_settle("w", 5, &[delivered(id, fence)]).await.unwrap().len(), 1);
+    // The answer of the first was lost: the second is told what is recorded, and changes nothing.
+    let again = world.store.message_settle("w", 5, &[retried(id, fence)]).await.unwrap();
+    assert_eq!(again, [tikku_store::Settled { id, retry_in_ms: None }]);
     assert_eq!((world.state(id).await.as_str(), world.attempts(id).await), ("delivered", 1));
 }
 
@@ -54,7 +56,7 @@ async fn a_poisoned_row_does_not_stop_its_batch() {
     let mut group: Vec<(Settlement, u64)> = leases.iter().map(|(id, fence)| delivered(*id, *fence)).collect();
     // Postgres has no U+0000 in text: SQLSTATE 22021.
     group[2].0.error = Some("a\0b".to_owned());
-    assert_eq!(world.store.message_settle("w", &group).await.unwrap().len(), 5);
+    assert_eq!(world.store.message_settle("w", 5, &group).await.unwrap().len(), 5);
     for (id, _) in &leases {
         assert_eq!(world.state(*id).await, "delivered");
     }
@@ -73,10 +75,10 @@ async fn a_lost_lease_spends_no_budget_and_has_its_own_cap() {
     for round in 1..=LOST_MAX {
         let store = world.later(i64::from(round) * 40);
         assert_eq!(started(&store.message_load(&[id], 1 << 20).await.unwrap()), [(id, i64::from(round))]);
-        assert_eq!(store.message_reap(10).await.unwrap().len(), 0, "the lease still runs");
+        assert_eq!(store.message_reap(10).await.unwrap().0, 0, "the lease still runs");
         let later = world.later(i64::from(round) * 40 + 34);
-        let due = later.message_reap(10).await.unwrap();
-        assert_eq!(due.len(), usize::from(round < LOST_MAX));
+        let (lost, due) = later.message_reap(10).await.unwrap();
+        assert_eq!((lost, due.len()), (1, usize::from(round < LOST_MAX)));
     }
     assert_eq!(world.state(id).await, "failed");
     assert_eq!(world.attempts(id).await, LOST_MAX as usize);
@@ -134,7 +136,7 @@ async fn a_released_lease_costs_nothing() {
     assert_eq!(world.store.message_release(&[(id, lease.1 + 1)]).await.unwrap(), [], "another fence");
     assert_eq!(world.store.message_release(&[lease]).await.unwrap().len(), 1);
     assert_eq!((world.state(id).await.as_str(), world.attempts(id).await), ("queued", 0));
-    assert_eq!(world.store.message_settle("w", &[delivered(id, lease.1)]).await.unwrap(), []);
+    assert_eq!(world.store.message_settle("w", 5, &[delivered(id, lease.1)]).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -146,6 +148,35 @@ async fn far_away_messages_wait_for_tick_and_the_longest_delay_is_kept() {
     assert!(matches!(due[..], [kick] if (870_000..=880_000).contains(&kick.wait_ms)), "{due:?}");
     let too_late = r#"{"url": "https://example.com", "notBefore": "9000-01-01T00:00:00Z"}"#;
     assert_eq!(world.publish(too_late).await, Published::TooLate);
+}
+
+#[tokio::test]
+async fn a_database_that_hangs_is_unavailable_and_its_connection_is_not_used_again() {
+    let world = World::new("store_hang").await;
+    let client = world.client().await;
+    let find = "select pid from pg_stat_activity where datname = current_database() and application_name = 'tikku'";
+    let pids: Vec<i32> = client.query(find, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
+    let signal = |name: &str| {
+        let pids = pids.iter().map(ToString::to_string);
+        assert!(std::process::Command::new("kill").arg(name).args(pids).status().unwrap().success());
+    };
+    signal("-STOP");
+    let hung = world.store.pulse().await;
+    let next = world.store.pulse().await;
+    signal("-CONT");
+    assert!(matches!(hung, Err(StoreError::Unavailable(_))), "{hung:?}");
+    assert!(next.is_ok(), "{next:?}");
+}
+
+#[tokio::test]
+async fn a_lock_that_is_not_to_be_had_is_unavailable_and_changes_nothing() {
+    let world = World::new("store_lock").await;
+    let id = world.message().await;
+    let client = world.client().await;
+    client.batch_execute("begin; select 1 from tikku.message for update").await.unwrap();
+    assert!(matches!(world.store.message_load(&[id], 1 << 20).await, Err(StoreError::Unavailable(_))));
+    client.batch_execute("rollback").await.unwrap();
+    assert_eq!(world.state(id).await, "queued");
 }
 
 #[tokio::test]

@@ -76,7 +76,7 @@ fn unit(env: &Env) -> Result<Tally> {
 }
 
 fn it(env: &Env) -> Result<Tally> {
-    cargo_test(&mut integration(env, "dev")?)
+    cargo_test(integration(env, "dev")?.arg("--show-output"))
 }
 
 fn on_lambda(env: &Env) -> Result<Tally> {
@@ -99,6 +99,8 @@ fn integration(env: &Env, host: &str) -> Result<Command> {
     let mut command = env.command("cargo");
     command.args(["test", "--package", "tikku-tests", "--test", "it", "--"]);
     command.env("TIKKU_TEST_HOSTS", host);
+    // The full sizes of what is also tried small by a plain `cargo test`: 1,000 timers, 10,000 messages and ten kills.
+    command.env("TIKKU_TEST_LONG", "1");
     command.env("TIKKU_BIN", env.target.join("debug/tikku"));
     command.env("TIKKU_PYTHON", env.python_bin("python"));
     command.env("TIKKU_WRANGLER", env.node_bin("wrangler"));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tikku_domain::ids::MessageId;
 use tikku_platform::queue::{MemoryQueue, Queue};
-use tikku_platform::{Ctx, Wake};
+use tikku_platform::{Ctx, Kick};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -79,8 +79,8 @@ async fn load(ctx: &Arc<Ctx>, ids: Vec<MessageId>, runs: &mut JoinSet<()>) {
         }
         Err(error) => {
             tracing::warn!(%error, ids = ids.len(), "could not load messages; trying again in a second");
-            let wakes: Vec<Wake> = ids.into_iter().map(|id| Wake { id, delay_ms: RETRY_MS }).collect();
-            if let Err(error) = ctx.queue.send(&wakes).await {
+            let kicks: Vec<Kick> = ids.into_iter().map(|id| Kick { id, wait_ms: RETRY_MS }).collect();
+            if let Err(error) = ctx.queue.send(&kicks).await {
                 tracing::warn!(%error, "the queue refused them; tick will hand them over");
             }
         }

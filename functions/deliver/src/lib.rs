@@ -2,8 +2,10 @@
 //!
 //! Out of scope: claiming (tick), the endpoint's idea of the message.
 
+use std::pin::pin;
+
 use futures_util::StreamExt;
-use futures_util::future::join;
+use futures_util::future::{Either, join, select};
 use futures_util::stream::FuturesUnordered;
 use tikku_domain::destination;
 use tikku_domain::ids::MessageId;
@@ -16,8 +18,10 @@ use tokio::sync::mpsc;
 
 /// Outcomes that are known within this of each other are recorded by one statement.
 const GROUP_MS: u64 = 250;
-/// How often a group is tried while the database is away, each time after twice the wait: 13 s in all.
-const RECORD_TRIES: u32 = 7;
+/// While the database is away a statement is tried again after twice the wait each time, up to this: for 13 s in all.
+const PERSIST_PAUSE_MS_MAX: u64 = 6_400;
+/// A job that starts later than this after it could have was held up by others of its batch.
+const HELD_UP_MS: u64 = 1_000;
 
 /// What became of a job.
 enum Done {
@@ -27,30 +31,37 @@ enum Done {
     Unstarted { id: MessageId, fence: i64 },
 }
 
+/// Leased jobs and the stopwatch that runs since.
+pub struct Batch {
+    jobs: Vec<Job>,
+    watch: Stopwatch,
+}
+
 /// Delivers those of the messages that are due. An error means that the truth could not be recorded: the queue must bring the
 /// ids again.
 pub async fn handle(ctx: &Ctx, ids: &[MessageId]) -> Result<(), StoreError> {
-    let jobs = load(ctx, ids).await?;
-    run(ctx, jobs).await
+    let batch = load(ctx, ids).await?;
+    run(ctx, batch).await
 }
 
 /// Leases what may start. What is early goes back to the queue; what is over, or leased by another, drops out.
-pub async fn load(ctx: &Ctx, ids: &[MessageId]) -> Result<Vec<Job>, StoreError> {
-    let mut jobs = Vec::with_capacity(ids.len());
+pub async fn load(ctx: &Ctx, ids: &[MessageId]) -> Result<Batch, StoreError> {
+    let loaded = ctx.store.message_load(ids, LOAD_BYTES_MAX).await?;
+    let watch = Stopwatch::start();
+    let mut jobs = Vec::with_capacity(loaded.len());
     let mut waiting = Vec::new();
-    for loaded in ctx.store.message_load(ids, LOAD_BYTES_MAX).await? {
-        match loaded {
+    for one in loaded {
+        match one {
             Loaded::Started(job) => jobs.push(*job),
             Loaded::Waiting(kick) => waiting.push(kick),
         }
     }
     ctx.kick(&waiting).await;
-    Ok(jobs)
+    Ok(Batch { jobs, watch })
 }
 
 /// Pushes leased jobs side by side and records outcomes in groups while other pushes are still under way.
-pub async fn run(ctx: &Ctx, jobs: Vec<Job>) -> Result<(), StoreError> {
-    let watch = Stopwatch::start();
+pub async fn run(ctx: &Ctx, Batch { jobs, watch }: Batch) -> Result<(), StoreError> {
     let (sender, receiver) = mpsc::unbounded_channel();
     let mut pushes: FuturesUnordered<_> = jobs.into_iter().map(|job| deliver(ctx, job, watch)).collect();
     let push_all = async move {
@@ -62,30 +73,39 @@ pub async fn run(ctx: &Ctx, jobs: Vec<Job>) -> Result<(), StoreError> {
     join(push_all, record_all(ctx, receiver, watch)).await.1
 }
 
-async fn deliver(ctx: &Ctx, job: Job, watch: Stopwatch) -> Done {
-    if job.wait_ms > 0 {
-        time::sleep_ms(job.wait_ms).await;
+async fn deliver(ctx: &Ctx, mut job: Job, watch: Stopwatch) -> Done {
+    let left_ms = job.wait_ms.saturating_sub(watch.elapsed_ms());
+    if left_ms > 0 {
+        time::sleep_ms(left_ms).await;
     }
     let slot = ctx.config.slots.acquire().await;
     let started_ms = watch.elapsed_ms();
-    let too_late = started_ms > START_WITHIN_MS || started_ms + job.timeout_ms > ctx.config.batch_deadline_ms();
-    if slot.is_err() || too_late {
+    let Some(timeout_ms) = room(&job, started_ms, ctx.config.batch_deadline_ms()).filter(|_| slot.is_ok()) else {
         return Done::Unstarted { id: job.id, fence: job.fence };
-    }
+    };
     let now_ms = |elapsed_ms: u64| job.now_ms.saturating_add_unsigned(elapsed_ms);
-    let outcome = push(ctx, &job, now_ms(started_ms) / 1000).await;
-    let settlement = message::settle(&job, outcome, now_ms(watch.elapsed_ms()));
-    Done::Pushed { settlement, started_ms }
+    let (started_at_ms, body) = (now_ms(started_ms), job.body.take());
+    let outcome = push(ctx, &job, body, timeout_ms, started_at_ms / 1000).await;
+    let ended_at_ms = started_at_ms.saturating_add_unsigned(watch.elapsed_ms().saturating_sub(started_ms));
+    Done::Pushed { settlement: message::settle(&job, outcome, ended_at_ms), started_ms }
 }
 
-async fn push(ctx: &Ctx, job: &Job, timestamp_s: i64) -> Outcome {
+/// How long a push may take that starts now; `None` when it would come too late. One that was not held up starts in any case,
+/// with what the host's limit leaves it: put back, it would meet the same limit again.
+fn room(job: &Job, started_ms: u64, deadline_ms: u64) -> Option<u64> {
+    let left_ms = deadline_ms.saturating_sub(started_ms);
+    let held_up = started_ms > job.wait_ms + HELD_UP_MS;
+    let fits = job.timeout_ms <= left_ms && started_ms <= START_WITHIN_MS;
+    (fits || !held_up).then_some(job.timeout_ms.min(left_ms))
+}
+
+async fn push(ctx: &Ctx, job: &Job, body: Option<Vec<u8>>, timeout_ms: u64, timestamp_s: i64) -> Outcome {
     let url = match destination::parse(&ctx.config.policy, &job.url) {
         Ok(url) => url,
         Err(error) => return Outcome { duration_ms: 0, result: Reply::Failed { kind: Failure::Refused, detail: error.to_string() } },
     };
-    let headers = message::push_headers(job, timestamp_s);
-    let body = job.body.clone().unwrap_or_default();
-    ctx.http.push(Push { url, method: job.method.clone(), headers, body, timeout_ms: job.timeout_ms }).await
+    let headers = message::push_headers(job, body.as_deref(), timestamp_s);
+    ctx.http.push(Push { url, method: job.method.clone(), headers, body: body.unwrap_or_default(), timeout_ms }).await
 }
 
 /// Records groups until every push has reported; the first error is kept and the rest still recorded.
@@ -93,10 +113,7 @@ async fn record_all(ctx: &Ctx, mut receiver: mpsc::UnboundedReceiver<Done>, watc
     let mut result = Ok(());
     while let Some(first) = receiver.recv().await {
         let group = group(first, &mut receiver).await;
-        if let Err(error) = record(ctx, group, watch).await {
-            tracing::error!(%error, "outcomes could not be recorded; their leases will run out and they will be pushed again");
-            result = Err(error);
-        }
+        result = result.and(record(ctx, group, watch).await);
     }
     result
 }
@@ -104,16 +121,16 @@ async fn record_all(ctx: &Ctx, mut receiver: mpsc::UnboundedReceiver<Done>, watc
 /// Everything that is reported until [`GROUP_MS`] after the first, or until nothing is left to wait for.
 async fn group(first: Done, receiver: &mut mpsc::UnboundedReceiver<Done>) -> Vec<Done> {
     let mut group = vec![first];
-    let mut pause = std::pin::pin!(time::sleep_ms(GROUP_MS));
+    let mut pause = pin!(time::sleep_ms(GROUP_MS));
     loop {
-        let next = std::pin::pin!(receiver.recv());
-        match futures_util::future::select(next, pause.as_mut()).await {
-            futures_util::future::Either::Left((Some(done), _)) => group.push(done),
+        match select(pin!(receiver.recv()), pause.as_mut()).await {
+            Either::Left((Some(done), _)) => group.push(done),
             _ => return group,
         }
     }
 }
 
+/// Settles what was pushed and gives back what was not; both are tried, whatever becomes of the other.
 async fn record(ctx: &Ctx, group: Vec<Done>, watch: Stopwatch) -> Result<(), StoreError> {
     let mut pushed = Vec::with_capacity(group.len());
     let mut unstarted = Vec::new();
@@ -123,33 +140,89 @@ async fn record(ctx: &Ctx, group: Vec<Done>, watch: Stopwatch) -> Result<(), Sto
             Done::Unstarted { id, fence } => unstarted.push((id, fence)),
         }
     }
+    let mut kicks = Vec::new();
+    let mut result = Ok(());
     if !pushed.is_empty() {
-        let settled = settle(ctx, &pushed, watch).await?;
-        let retries = settled.iter().filter_map(|s| Some(Kick { id: s.id, wait_ms: s.retry_in_ms.filter(|ms| *ms <= WINDOW_MS)? }));
-        ctx.kick(&retries.collect::<Vec<_>>()).await;
+        match persist(|| ctx.store.message_settle(&ctx.config.worker, watch.elapsed_ms(), &pushed)).await {
+            Ok(settled) => kicks.extend(settled.iter().filter_map(retry_soon)),
+            Err(error) => result = Err(error),
+        }
     }
     if !unstarted.is_empty() {
-        let released = ctx.store.message_release(&unstarted).await?;
-        ctx.kick(&released).await;
-    }
-    Ok(())
-}
-
-/// Settles a group; a database that is away for seconds does not cost a known outcome.
-async fn settle(ctx: &Ctx, pushed: &[(Settlement, u64)], watch: Stopwatch) -> Result<Vec<Settled>, StoreError> {
-    let mut pause_ms = 100;
-    for _ in 1..RECORD_TRIES {
-        match record_once(ctx, pushed, watch).await {
-            Err(StoreError::Unavailable(_)) => time::sleep_ms(pause_ms).await,
-            other => return other,
+        match persist(|| ctx.store.message_release(&unstarted)).await {
+            Ok(released) => kicks.extend(released),
+            Err(error) => result = result.and(Err(error)),
         }
-        pause_ms *= 2;
     }
-    record_once(ctx, pushed, watch).await
+    ctx.kick(&kicks).await;
+    result
 }
 
-async fn record_once(ctx: &Ctx, pushed: &[(Settlement, u64)], watch: Stopwatch) -> Result<Vec<Settled>, StoreError> {
-    let now_ms = watch.elapsed_ms();
-    let group: Vec<_> = pushed.iter().map(|(settlement, started_ms)| (settlement.clone(), now_ms - started_ms)).collect();
-    ctx.store.message_settle(&ctx.config.worker, &group).await
+/// A retry within the queue's reach; a later one is tick's.
+fn retry_soon(settled: &Settled) -> Option<Kick> {
+    let wait_ms = settled.retry_in_ms.filter(|ms| *ms <= WINDOW_MS)?;
+    Some(Kick { id: settled.id, wait_ms })
+}
+
+/// Runs a statement that records something known; a database that is away for seconds does not cost it. Sending it twice is safe.
+async fn persist<T, F: Future<Output = Result<T, StoreError>>>(statement: impl Fn() -> F) -> Result<T, StoreError> {
+    let mut pause_ms = 100;
+    loop {
+        match statement().await {
+            Err(StoreError::Unavailable(detail)) if pause_ms <= PERSIST_PAUSE_MS_MAX => {
+                tracing::warn!(detail, "trying again to record outcomes");
+                time::sleep_ms(pause_ms).await;
+                pause_ms *= 2;
+            }
+            Err(error) => {
+                tracing::error!(%error, "outcomes could not be recorded; their leases will run out and they will be pushed again");
+                return Err(error);
+            }
+            Ok(value) => return Ok(value),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tikku_domain::retry::Backoff;
+
+    use super::*;
+
+    fn job(timeout_ms: u64, wait_ms: u64) -> Job {
+        Job {
+            id: MessageId(uuid::Uuid::nil()),
+            fence: 1,
+            wait_ms,
+            now_ms: 0,
+            number: 1,
+            attempts: 0,
+            throttles: 0,
+            max_attempts: 1,
+            timeout_ms,
+            url: String::new(),
+            method: String::new(),
+            headers: Vec::new(),
+            body: None,
+            backoff: Backoff::default(),
+            secrets: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_push_starts_with_its_whole_timeout_or_is_put_back() {
+        assert_eq!(room(&job(30_000, 0), 0, 885_000), Some(30_000));
+        assert_eq!(room(&job(30_000, 2_000), 2_005, 885_000), Some(30_000));
+        assert_eq!(room(&job(30_000, 0), START_WITHIN_MS, 885_000), Some(30_000));
+        assert_eq!(room(&job(30_000, 0), START_WITHIN_MS + 1, 885_000), None);
+        assert_eq!(room(&job(40_000, 0), 4_999, 45_000), Some(40_000));
+        assert_eq!(room(&job(40_000, 0), 5_001, 45_000), None);
+    }
+
+    #[test]
+    fn a_timeout_that_never_fits_is_cut_instead_of_put_back_for_ever() {
+        assert_eq!(room(&job(840_000, 0), 10, 45_000), Some(44_990));
+        assert_eq!(room(&job(840_000, 2_000), 2_100, 45_000), Some(42_900));
+        assert_eq!(room(&job(840_000, 0), 4_000, 45_000), None);
+    }
 }

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, Uri};
-use tikku_domain::fields::{FieldError, Fields};
+use tikku_domain::fields::Fields;
+use tikku_domain::filter;
+use tikku_domain::ids::KeyId;
 use tikku_domain::limits;
 use tikku_domain::problem::Problem;
 use tikku_domain::view::{KeyPage, NewKeyView};
@@ -15,7 +17,7 @@ use tikku_platform::Ctx;
 use crate::auth::{self, Needs};
 use crate::openapi::{NewKeyRequest, PageQuery};
 use crate::reply::{ApiError, json};
-use crate::request;
+use crate::request::{self, IdText};
 
 /// Lists API keys, newest first, without their text.
 #[utoipa::path(get, path = "/v1/keys", operation_id = "listKeys", tag = "keys", params(PageQuery), responses(
@@ -25,25 +27,8 @@ use crate::request;
 ))]
 pub async fn list(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, uri: Uri) -> Result<Response, ApiError> {
     let caller = auth::caller(&ctx, &headers, Needs::Read).await?;
-    let (mut cursor, mut limit, mut errors) = (None, limits::PAGE_DEFAULT, Vec::new());
-    for (name, value) in request::query(&uri) {
-        let taken = match (name.as_str(), value.parse::<i64>()) {
-            ("cursor", _) => value.parse().map(|id| cursor = Some(id)).map_err(|_| "must be the nextCursor of an earlier page".to_owned()),
-            ("limit", Ok(n)) if (1..=limits::PAGE_MAX).contains(&n) => {
-                limit = n;
-                Ok(())
-            }
-            ("limit", _) => Err(format!("must be an integer from 1 to {}", limits::PAGE_MAX)),
-            _ => Err("is not a parameter of this list".to_owned()),
-        };
-        if let Err(detail) = taken {
-            errors.push(FieldError { detail: format!("{name} {detail}"), pointer: name });
-        }
-    }
-    if !errors.is_empty() {
-        return Err(errors.into());
-    }
-    Ok(json(StatusCode::OK, &ctx.store.api_key_list(caller.account, cursor, limit).await?))
+    let page = filter::page::<KeyId>(&request::query(&uri))?;
+    Ok(json(StatusCode::OK, &ctx.store.api_key_list(caller.account, page.cursor, page.limit).await?))
 }
 
 /// Makes an API key. Its text is in this answer and nowhere else.
@@ -70,7 +55,7 @@ pub async fn create(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, body: Body)
     (status = 403, description = "This needs role admin", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "Not in this account", body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn revoke(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
+pub async fn revoke(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, IdText(id): IdText) -> Result<StatusCode, ApiError> {
     let caller = auth::caller(&ctx, &headers, Needs::Admin).await?;
     let id = request::id(&id, "key")?;
     match ctx.store.api_key_revoke(caller.account, id).await? {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, Uri};
 use tikku_domain::filter;
@@ -18,7 +18,7 @@ use tikku_store::{Control, Kick, Published};
 use crate::auth::{self, Needs};
 use crate::openapi::{ListQuery, PublishRequest};
 use crate::reply::{ApiError, json};
-use crate::request;
+use crate::request::{self, IdText};
 
 /// Publishes a message.
 #[utoipa::path(post, path = "/v1/messages", operation_id = "publishMessage", tag = "messages", request_body = PublishRequest, responses(
@@ -82,7 +82,7 @@ pub async fn list(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, uri: Uri) -> 
     (status = 401, description = "No key, or one that does not work", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "Not in this account", body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn detail(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, Path(id): Path<String>) -> Result<Response, ApiError> {
+pub async fn detail(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, IdText(id): IdText) -> Result<Response, ApiError> {
     let caller = auth::caller(&ctx, &headers, Needs::Read).await?;
     let id = request::id(&id, "message")?;
     let detail = ctx.store.message_detail(caller.account, id).await?.ok_or_else(|| Problem::not_found("message"))?;
@@ -97,7 +97,7 @@ pub async fn detail(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, Path(id): P
     (status = 404, description = "Not in this account", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "It is delivered or failed", body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn cancel(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, Path(id): Path<String>) -> Result<Response, ApiError> {
+pub async fn cancel(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, IdText(id): IdText) -> Result<Response, ApiError> {
     let caller = auth::caller(&ctx, &headers, Needs::Publish).await?;
     let id = request::id(&id, "message")?;
     done(ctx.store.message_cancel(caller.account, id).await?, "cancelled")?;
@@ -112,7 +112,7 @@ pub async fn cancel(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, Path(id): P
     (status = 404, description = "Not in this account", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "It is delivered, or on its way", body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn retry(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, Path(id): Path<String>) -> Result<Response, ApiError> {
+pub async fn retry(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, IdText(id): IdText) -> Result<Response, ApiError> {
     let caller = auth::caller(&ctx, &headers, Needs::Publish).await?;
     let id = request::id(&id, "message")?;
     done(ctx.store.message_retry(caller.account, id).await?, "retried")?;
@@ -127,7 +127,7 @@ pub async fn retry(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, Path(id): Pa
     (status = 403, description = "The key's role may not publish", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "Not in this account", body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn resend(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, Path(id): Path<String>) -> Result<Response, ApiError> {
+pub async fn resend(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, IdText(id): IdText) -> Result<Response, ApiError> {
     let caller = auth::caller(&ctx, &headers, Needs::Publish).await?;
     let id = request::id(&id, "message")?;
     let copy = ctx.store.message_resend(caller.account, id).await?.ok_or_else(|| Problem::not_found("message"))?;

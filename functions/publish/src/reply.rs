@@ -31,6 +31,10 @@ impl From<StoreError> for ApiError {
                 tracing::warn!(detail, "the database is not available");
                 Self(Problem::new(Kind::Unavailable, "the database is not available right now; nothing was stored, try again"))
             }
+            StoreError::Unmigrated(detail) => {
+                tracing::error!(detail, "the schema does not fit");
+                Self(Problem::new(Kind::Unavailable, "the database's schema is missing or older than this version: run `tikku migrate`"))
+            }
             StoreError::Refused(detail) | StoreError::Failed(detail) => {
                 tracing::error!(detail, "a statement failed");
                 Self(Problem::new(Kind::Internal, "something went wrong on our side; nothing was stored"))

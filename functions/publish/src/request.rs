@@ -1,9 +1,13 @@
 //! Reading requests: bounded bodies, query pairs, ids in paths.
 
 use axum::body::{Body, to_bytes};
+use axum::extract::{FromRequestParts, Path};
+use http::request::Parts;
 use http::{HeaderMap, Uri, header};
 use tikku_domain::limits::REQUEST_BYTES_MAX;
 use tikku_domain::problem::{Kind, Problem};
+
+use crate::reply::ApiError;
 
 /// The whole body, or 413.
 pub async fn bytes(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Problem> {
@@ -34,6 +38,20 @@ fn is_limit(error: &axum::Error) -> bool {
 pub fn query(uri: &Uri) -> Vec<(String, String)> {
     let pairs = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
     pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
+}
+
+/// The `{id}` of a path. One that is not UTF-8 names nothing either.
+pub struct IdText(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for IdText {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match Path::<String>::from_request_parts(parts, state).await {
+            Ok(Path(id)) => Ok(Self(id)),
+            Err(_) => Err(Problem::not_found("thing").into()),
+        }
+    }
 }
 
 /// An id in a path. Text that is no id names nothing: 404, like an id of another account.

@@ -16,7 +16,7 @@ const TICK_MS_MAX: u64 = 45_000;
 pub struct TickReport {
     /// Rows handed to the queue.
     pub kicked: usize,
-    /// Lost leases whose messages are due again.
+    /// Lost leases that were given up.
     pub lost: usize,
 }
 
@@ -27,10 +27,10 @@ pub async fn handle(ctx: &Ctx) -> Result<TickReport, StoreError> {
     let mut report = TickReport::default();
     let mut more = look.lost;
     while more && watch.elapsed_ms() < TICK_MS_MAX {
-        let lost = ctx.store.message_reap(ROWS).await?;
-        ctx.kick(&lost).await;
-        report.lost += lost.len();
-        more = lost.len() as i64 == ROWS;
+        let (lost, due) = ctx.store.message_reap(ROWS).await?;
+        ctx.kick(&due).await;
+        report.lost += lost;
+        more = lost as i64 == ROWS;
     }
     more = look.kick;
     while more && watch.elapsed_ms() < TICK_MS_MAX && report.kicked < ctx.config.tick_rows_max {

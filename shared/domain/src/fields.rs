@@ -3,8 +3,10 @@
 
 use std::ops::RangeInclusive;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+
+use crate::limits::{ERRORS_MAX, MEMBERS_MAX};
 
 /// One thing wrong with a request.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
@@ -36,12 +38,40 @@ impl<'de> Deserialize<'de> for Members<'de> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
                 let mut members = Vec::new();
                 while let Some(entry) = map.next_entry::<String, &'de RawValue>()? {
+                    if members.len() == MEMBERS_MAX {
+                        return Err(A::Error::custom(format_args!("it has more than {MEMBERS_MAX} members")));
+                    }
                     members.push(entry);
                 }
                 Ok(Members(members))
             }
         }
         deserializer.deserialize_map(Collect)
+    }
+}
+
+struct Strings(Vec<String>);
+
+impl<'de> Deserialize<'de> for Strings {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Collect;
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Strings;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an array of strings")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Strings, A::Error> {
+                let mut list = Vec::new();
+                while let Some(text) = seq.next_element()? {
+                    if list.len() == MEMBERS_MAX {
+                        return Err(A::Error::custom("too many entries"));
+                    }
+                    list.push(text);
+                }
+                Ok(Strings(list))
+            }
+        }
+        deserializer.deserialize_seq(Collect)
     }
 }
 
@@ -81,7 +111,9 @@ impl<'a> Fields<'a> {
             pointer.push('/');
             pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
         }
-        self.errors.push(FieldError { pointer, detail });
+        if self.errors.len() < ERRORS_MAX {
+            self.errors.push(FieldError { pointer, detail });
+        }
     }
 
     /// Takes a member as it is written, `null` included.
@@ -159,11 +191,11 @@ impl<'a> Fields<'a> {
         found
     }
 
-    /// Takes an array of at most so many distinct strings of so many characters.
+    /// Takes an array of at most so many strings of so many characters.
     pub fn strings(&mut self, name: &str, most: usize, chars: RangeInclusive<usize>) -> Vec<String> {
         let Some(raw) = self.value(name) else { return Vec::new() };
-        let Ok(list) = serde_json::from_str::<Vec<String>>(raw.get()) else {
-            self.refuse(name, "must be an array of strings");
+        let Ok(Strings(list)) = serde_json::from_str::<Strings>(raw.get()) else {
+            self.refuse(name, format!("must be an array of at most {most} strings"));
             return Vec::new();
         };
         if list.len() > most {
@@ -198,7 +230,7 @@ impl<'a> Fields<'a> {
     pub fn string_map(&mut self, name: &str) -> Vec<(String, String)> {
         let Some(raw) = self.value(name) else { return Vec::new() };
         let Ok(Members(members)) = serde_json::from_str::<Members<'a>>(raw.get()) else {
-            self.refuse(name, "must be an object of strings");
+            self.refuse(name, format!("must be an object of at most {MEMBERS_MAX} strings"));
             return Vec::new();
         };
         let mut pairs = Vec::with_capacity(members.len());
@@ -238,6 +270,17 @@ mod tests {
         let mut pointers: Vec<&str> = errors.iter().map(|e| e.pointer.as_str()).collect();
         pointers.sort_unstable();
         assert_eq!(pointers, ["/a", "/a", "/a", "/b", "/c/d", "/c/e~1f", "/g"]);
+    }
+
+    #[test]
+    fn a_hostile_object_costs_little() {
+        let members = |n: usize| format!("{{{}}}", (0..n).map(|i| format!("\"m{i}\": 0")).collect::<Vec<_>>().join(","));
+        assert!(Fields::parse(members(MEMBERS_MAX + 1).as_bytes()).unwrap_err().detail.contains("more than 100 members"));
+        let errors = Fields::parse(members(MEMBERS_MAX).as_bytes()).unwrap().finish().unwrap_err();
+        assert_eq!(errors.len(), ERRORS_MAX);
+        let many = format!("{{\"a\": [{}\"\"]}}", "\"\",".repeat(MEMBERS_MAX));
+        let mut fields = Fields::parse(many.as_bytes()).unwrap();
+        assert_eq!(fields.strings("a", 10, 0..=1), Vec::<String>::new());
     }
 
     #[test]

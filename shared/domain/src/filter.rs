@@ -1,5 +1,7 @@
 //! Query parameters of lists: filters, page size and cursor. Out of scope: what is listed.
 
+use std::str::FromStr;
+
 use crate::fields::FieldError;
 use crate::ids::MessageId;
 use crate::limits;
@@ -8,7 +10,7 @@ use crate::limits;
 pub const STATES: [&str; 7] = ["scheduled", "queued", "delivering", "retrying", "delivered", "failed", "cancelled"];
 
 /// What `GET /v1/messages` shows.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct MessageFilter {
     /// One of [`STATES`].
     pub status: Option<String>,
@@ -20,22 +22,55 @@ pub struct MessageFilter {
     pub from_ms: Option<i64>,
     /// Created before, in milliseconds since 1970.
     pub to_ms: Option<i64>,
+    /// Which page.
+    pub page: Page<MessageId>,
+}
+
+/// Page size and cursor of a list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page<Id> {
     /// Rows in the page.
     pub limit: i64,
     /// The last id of the page before.
-    pub cursor: Option<MessageId>,
+    pub cursor: Option<Id>,
 }
 
-/// Reads the filter from decoded query parameters.
-pub fn messages(query: &[(String, String)]) -> Result<MessageFilter, Vec<FieldError>> {
-    let mut filter = MessageFilter { limit: limits::PAGE_DEFAULT, ..MessageFilter::default() };
-    let mut errors = Vec::new();
-    for (name, value) in query {
-        if let Err(detail) = take(&mut filter, name, value) {
-            errors.push(FieldError { pointer: name.clone(), detail: format!("{name} {detail}") });
+impl<Id: FromStr> Page<Id> {
+    fn take(&mut self, name: &str, value: &str) -> Result<(), String> {
+        match name {
+            "limit" => match value.parse::<i64>() {
+                Ok(limit) if (1..=limits::PAGE_MAX).contains(&limit) => self.limit = limit,
+                _ => return Err(format!("must be an integer from 1 to {}", limits::PAGE_MAX)),
+            },
+            "cursor" => self.cursor = Some(value.parse().map_err(|_| "must be the nextCursor of an earlier page".to_owned())?),
+            _ => return Err("is not a parameter of this list".to_owned()),
         }
+        Ok(())
     }
-    if errors.is_empty() { Ok(filter) } else { Err(errors) }
+}
+
+/// Reads the parameters of a list that has no filters.
+pub fn page<Id: FromStr>(query: &[(String, String)]) -> Result<Page<Id>, Vec<FieldError>> {
+    let mut page = Page { limit: limits::PAGE_DEFAULT, cursor: None };
+    each(query, |name, value| page.take(name, value))?;
+    Ok(page)
+}
+
+/// Reads the filter of the message list from decoded query parameters.
+pub fn messages(query: &[(String, String)]) -> Result<MessageFilter, Vec<FieldError>> {
+    let page = Page { limit: limits::PAGE_DEFAULT, cursor: None };
+    let mut filter = MessageFilter { status: None, url: None, label: None, from_ms: None, to_ms: None, page };
+    each(query, |name, value| take(&mut filter, name, value))?;
+    Ok(filter)
+}
+
+fn each(query: &[(String, String)], mut take: impl FnMut(&str, &str) -> Result<(), String>) -> Result<(), Vec<FieldError>> {
+    let wrong = |(name, value): &(String, String)| {
+        let detail = take(name, value).err()?;
+        Some(FieldError { pointer: name.clone(), detail: format!("{name} {detail}") })
+    };
+    let errors: Vec<FieldError> = query.iter().filter_map(wrong).take(limits::ERRORS_MAX).collect();
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
 fn take(filter: &mut MessageFilter, name: &str, value: &str) -> Result<(), String> {
@@ -46,12 +81,7 @@ fn take(filter: &mut MessageFilter, name: &str, value: &str) -> Result<(), Strin
         "label" => filter.label = Some(text(value)?),
         "from" => filter.from_ms = Some(time(value)?),
         "to" => filter.to_ms = Some(time(value)?),
-        "limit" => match value.parse::<i64>() {
-            Ok(limit) if (1..=limits::PAGE_MAX).contains(&limit) => filter.limit = limit,
-            _ => return Err(format!("must be an integer from 1 to {}", limits::PAGE_MAX)),
-        },
-        "cursor" => filter.cursor = Some(value.parse().map_err(|_| "must be the nextCursor of an earlier page".to_owned())?),
-        _ => return Err("is not a parameter of this list".to_owned()),
+        _ => filter.page.take(name, value)?,
     }
     Ok(())
 }
@@ -63,11 +93,13 @@ fn text(value: &str) -> Result<String, String> {
     Ok(value.to_owned())
 }
 
+/// Milliseconds since 1970 of an RFC 3339 time that is not before it.
+pub fn epoch_ms(text: &str) -> Option<i64> {
+    text.parse::<jiff::Timestamp>().ok().map(|time| time.as_millisecond()).filter(|ms| *ms >= 0)
+}
+
 fn time(value: &str) -> Result<i64, String> {
-    value
-        .parse::<jiff::Timestamp>()
-        .map(|t| t.as_millisecond())
-        .map_err(|_| "must be an RFC 3339 time, such as 2027-01-31T09:00:00Z".to_owned())
+    epoch_ms(value).ok_or_else(|| "must be an RFC 3339 time since 1970, such as 2027-01-31T09:00:00Z".to_owned())
 }
 
 #[cfg(test)]
@@ -83,14 +115,21 @@ mod tests {
     fn everything_at_once() {
         let filter =
             read(&[("status", "failed"), ("url", "hook"), ("label", "a"), ("from", "2027-01-31T09:00:00Z"), ("limit", "200")]).unwrap();
-        assert_eq!((filter.status.as_deref(), filter.limit, filter.from_ms), (Some("failed"), 200, Some(1_801_386_000_000)));
+        assert_eq!((filter.status.as_deref(), filter.page.limit, filter.from_ms), (Some("failed"), 200, Some(1_801_386_000_000)));
     }
 
     #[test]
     fn what_is_wrong_is_named() {
-        for (name, value) in
-            [("status", "done"), ("limit", "0"), ("limit", "201"), ("cursor", "x"), ("from", "now"), ("nope", "1"), ("url", "")]
-        {
+        for (name, value) in [
+            ("status", "done"),
+            ("limit", "0"),
+            ("limit", "201"),
+            ("cursor", "x"),
+            ("from", "now"),
+            ("to", "1969-12-31T23:59:59Z"),
+            ("nope", "1"),
+            ("url", ""),
+        ] {
             assert_eq!(read(&[(name, value)]), Err(vec![name.to_owned()]));
         }
     }

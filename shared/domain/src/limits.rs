@@ -42,6 +42,10 @@ pub const RETRY_AFTER_MS_MAX: u64 = 86_400_000;
 pub const THROTTLES_MAX: u32 = 200;
 /// Pushes whose process died before a message fails.
 pub const LOST_MAX: i16 = 30;
+/// Members of an object, or entries of an array, in a request; a body's own are not counted.
+pub const MEMBERS_MAX: usize = 100;
+/// Errors that one answer lists.
+pub const ERRORS_MAX: usize = 20;
 /// Rows in one page of a list.
 pub const PAGE_MAX: i64 = 200;
 /// Rows in a page when no limit is given.

@@ -17,6 +17,8 @@ pub struct Job {
     pub wait_ms: u64,
     /// The database's time when it was loaded, in milliseconds since 1970.
     pub now_ms: i64,
+    /// This attempt's number, from 1; lost and throttled ones count, and no verb resets it.
+    pub number: u32,
     /// Spent of the budget.
     pub attempts: u32,
     /// Throttled pushes so far.
@@ -208,21 +210,20 @@ fn bounded(headers: Vec<(String, String)>) -> Vec<(String, String)> {
 
 /// The headers of a push besides the publisher's own: signature, attempt, and defaults that the publisher may replace.
 /// `timestamp_s` is the attempt's time by the database clock.
-pub fn push_headers(job: &Job, timestamp_s: i64) -> Vec<(String, String)> {
+pub fn push_headers(job: &Job, body: Option<&[u8]>, timestamp_s: i64) -> Vec<(String, String)> {
     let id = job.id.to_string();
-    let body = job.body.as_deref().unwrap_or_default();
-    let signature = crate::signing::sign(&job.secrets, &id, timestamp_s, body);
+    let signature = crate::signing::sign(&job.secrets, &id, timestamp_s, body.unwrap_or_default());
     let mut headers = job.headers.clone();
     let mut default = |name: &str, value: String| {
         if !headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name)) {
             headers.push((name.to_owned(), value));
         }
     };
-    if job.body.is_some() {
+    if body.is_some() {
         default("content-type", "application/json".to_owned());
     }
     default("user-agent", concat!("Tikku/", env!("CARGO_PKG_VERSION")).to_owned());
-    default("tikku-attempt", (job.attempts + job.throttles + 1).to_string());
+    default("tikku-attempt", job.number.to_string());
     default("webhook-id", id);
     default("webhook-timestamp", timestamp_s.to_string());
     default("webhook-signature", signature);
@@ -240,6 +241,7 @@ mod tests {
             fence: 3,
             wait_ms: 0,
             now_ms: 0,
+            number: 1,
             attempts: 0,
             throttles: 0,
             max_attempts: 3,
@@ -322,11 +324,11 @@ mod tests {
 
     #[test]
     fn a_push_is_signed_and_keeps_the_publishers_headers() {
-        let headers = push_headers(&job(), 1_700_000_000);
+        let headers = push_headers(&job(), Some(b"{}"), 1_700_000_000);
         let names: Vec<&str> = headers.iter().map(|(n, _)| n.as_str()).collect();
         let expected = ["X-Own", "content-type", "user-agent", "tikku-attempt", "webhook-id", "webhook-timestamp", "webhook-signature"];
         assert_eq!(names, expected);
-        let bare = push_headers(&Job { body: None, headers: vec![("User-Agent".into(), "me".into())], ..job() }, 1);
+        let bare = push_headers(&Job { headers: vec![("User-Agent".into(), "me".into())], ..job() }, None, 1);
         assert!(!bare.iter().any(|(n, _)| n == "content-type" || n == "user-agent"));
     }
 }

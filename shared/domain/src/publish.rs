@@ -7,7 +7,7 @@ use crate::destination::{self, UrlPolicy};
 use crate::fields::{FieldError, Fields};
 use crate::header_rules::HeaderFault;
 use crate::retry::{Backoff, BackoffKind};
-use crate::{header_rules, limits};
+use crate::{filter, header_rules, limits};
 
 /// The methods a push can have.
 pub const METHODS: [&str; 6] = ["POST", "PUT", "PATCH", "DELETE", "GET", "HEAD"];
@@ -128,10 +128,10 @@ fn body(fields: &mut Fields<'_>, method: &str) -> Option<Vec<u8>> {
 fn when(fields: &mut Fields<'_>) -> (Option<i64>, Option<i64>) {
     let delay_ms = fields.integer("delaySeconds", 0..=limits::DELAY_SECONDS_MAX).map(|seconds| seconds * 1000);
     let text = fields.string("notBefore", 1..=64);
-    let not_before_ms = text.and_then(|text| match text.parse::<jiff::Timestamp>() {
-        Ok(time) => Some(time.as_millisecond()),
-        Err(_) => {
-            fields.refuse("notBefore", "must be an RFC 3339 time with an offset, such as 2027-01-31T09:00:00Z");
+    let not_before_ms = text.and_then(|text| match filter::epoch_ms(&text) {
+        Some(ms) => Some(ms),
+        None => {
+            fields.refuse("notBefore", "must be an RFC 3339 time since 1970 with an offset, such as 2027-01-31T09:00:00Z");
             None
         }
     });
@@ -227,6 +227,7 @@ mod tests {
             (r#"{"url": "https://e.com", "delaySeconds": -1}"#, "/delaySeconds"),
             (r#"{"url": "https://e.com", "delaySeconds": 315360001}"#, "/delaySeconds"),
             (r#"{"url": "https://e.com", "notBefore": "tomorrow"}"#, "/notBefore"),
+            (r#"{"url": "https://e.com", "notBefore": "-005000-01-01T00:00:00Z"}"#, "/notBefore"),
             (r#"{"url": "https://e.com", "notBefore": "2030-01-01T00:00:00Z", "delaySeconds": 1}"#, "/notBefore"),
             (r#"{"url": "https://e.com", "maxAttempts": 0}"#, "/maxAttempts"),
             (r#"{"url": "https://e.com", "maxAttempts": 101}"#, "/maxAttempts"),

@@ -19,7 +19,8 @@ pub use worker::{db, http, log, queue, time};
 
 pub use config::{Config, ConfigError};
 pub use push::Push;
-pub use wake::{QueueError, Wake, decode_ids, encode_ids};
+pub use tikku_store::Kick;
+pub use wake::{Parcel, QueueError, decode_ids, encode_ids, parcels};
 
 /// What every handler works with.
 #[derive(Debug)]
@@ -36,13 +37,12 @@ pub struct Ctx {
 
 impl Ctx {
     /// Hands rows to the wake queue. A failure is logged and nothing more: the rows are safe, tick hands them over again.
-    pub async fn kick(&self, kicks: &[tikku_store::Kick]) {
-        let wakes: Vec<Wake> = kicks.iter().map(|kick| Wake { id: kick.id, delay_ms: kick.wait_ms }).collect();
-        if wakes.is_empty() {
+    pub async fn kick(&self, kicks: &[Kick]) {
+        if kicks.is_empty() {
             return;
         }
-        if let Err(error) = self.queue.send(&wakes).await {
-            tracing::warn!(%error, rows = wakes.len(), "the wake queue refused rows; tick will hand them over");
+        if let Err(error) = self.queue.send(kicks).await {
+            tracing::warn!(%error, rows = kicks.len(), "the wake queue refused rows; tick will hand them over");
         }
     }
 }

@@ -1,16 +1,11 @@
 //! What travels through the wake queue: ids and nothing else. A message that is lost, late or doubled changes nothing but timing.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use tikku_domain::ids::MessageId;
-
-/// An id to be looked at after a delay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wake {
-    /// The message.
-    pub id: MessageId,
-    /// Not before.
-    pub delay_ms: u64,
-}
+use tikku_domain::limits::QUEUE_DELAY_MS_MAX;
+use tikku_store::Kick;
 
 /// The queue did not take everything.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +16,27 @@ pub struct QueueError(pub String);
 struct Body<'a> {
     #[serde(borrow)]
     ids: Vec<std::borrow::Cow<'a, str>>,
+}
+
+/// One queue message to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parcel {
+    /// The queue's delay: whole seconds, rounded down; deliver waits out the rest. Both queues count to 900 at least.
+    pub delay_s: u16,
+    /// What is due in that second.
+    pub ids: Vec<MessageId>,
+}
+
+/// Packs ids that are due in the same second together, at most so many.
+pub fn parcels(kicks: &[Kick], ids_max: usize) -> Vec<Parcel> {
+    let mut by_delay = BTreeMap::<u16, Vec<MessageId>>::new();
+    for kick in kicks {
+        // The limit fits.
+        by_delay.entry((kick.wait_ms.min(QUEUE_DELAY_MS_MAX) / 1000) as u16).or_default().push(kick.id);
+    }
+    let pack =
+        |(delay_s, ids): (u16, Vec<MessageId>)| ids.chunks(ids_max).map(|ids| Parcel { delay_s, ids: ids.to_vec() }).collect::<Vec<_>>();
+    by_delay.into_iter().flat_map(pack).collect()
 }
 
 /// `{"ids": ["msg_...", ...]}`
@@ -42,6 +58,15 @@ pub fn decode_ids(body: &str) -> Vec<MessageId> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parcels_share_a_second_and_are_bounded() {
+        let id: MessageId = "msg_0192f3ab000070008000000000000001".parse().unwrap();
+        let kick = |wait_ms| Kick { id, wait_ms };
+        let packed = parcels(&[kick(999), kick(1000), kick(0), kick(5), kick(99_999_999)], 2);
+        let shape: Vec<(u16, usize)> = packed.iter().map(|p| (p.delay_s, p.ids.len())).collect();
+        assert_eq!(shape, [(0, 2), (0, 1), (1, 1), (900, 1)]);
+    }
 
     #[test]
     fn ids_survive_the_queue() {

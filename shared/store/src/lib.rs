@@ -1,5 +1,5 @@
 //! Every SQL statement of Tikku, one file per table. One method = one call = one implicit transaction = one transition
-//! (ARCHITECTURE.md, "Shapes S and F"): nothing can stop half-way, and each costs one round trip.
+//! (ARCHITECTURE.md, "Locks and fences"): nothing can stop half-way, and each costs one round trip.
 //!
 //! Out of scope: deciding (domain) and opening sockets (platform).
 
@@ -17,7 +17,7 @@ mod tick;
 
 pub use account::NewAccount;
 pub use api_key::Caller;
-pub use clients::{Clients, Connect, ConnectError};
+pub use clients::{Clients, Connect, ConnectError, Time};
 pub use message::{Loaded, Published, Settled};
 pub use message_control::Control;
 pub use message_tick::Kick;
@@ -30,7 +30,10 @@ use tokio_postgres::types::{ToSql, Type};
 /// no prepared statements working.
 type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 
-/// Why a statement did not do its work. It then did nothing at all.
+/// No statement of ours takes this long on a database that is well, the wait for a connection and for locks included.
+const STATEMENT_MS_MAX: u64 = 15_000;
+
+/// Why a statement did not do its work. Only after [`StoreError::Unavailable`] it may have done it all the same: the answer was lost.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database cannot be reached, is shutting down, or a lock was not to be had in time.
@@ -39,6 +42,9 @@ pub enum StoreError {
     /// The database refused a value (SQLSTATE class 22, 23 or 54).
     #[error("the database refused a value: {0}")]
     Refused(String),
+    /// The schema is not there, or older than this code.
+    #[error("the schema is missing or old, run `tikku migrate`: {0}")]
+    Unmigrated(String),
     /// Anything else: a fault of ours or of the schema.
     #[error("the database failed: {0}")]
     Failed(String),
@@ -50,11 +56,14 @@ impl StoreError {
             return Self::Unavailable(chain(error));
         };
         let text = format!("{} ({})", db.message(), db.code().code());
-        match &db.code().code()[..2] {
-            "08" | "53" | "57" => Self::Unavailable(text),
-            "55" | "40" => Self::Unavailable(text),
-            "22" | "23" | "54" => Self::Refused(text),
-            _ => Self::Failed(text),
+        match db.code().code() {
+            // No such schema, table, function or column.
+            "3F000" | "42P01" | "42883" | "42703" => Self::Unmigrated(text),
+            code => match &code[..2] {
+                "08" | "40" | "53" | "55" | "57" => Self::Unavailable(text),
+                "22" | "23" | "54" => Self::Refused(text),
+                _ => Self::Failed(text),
+            },
         }
     }
 }
@@ -85,15 +94,20 @@ impl Store {
 
     /// Runs one statement. A serialization failure or deadlock rolled everything back: it is run again, three times at most.
     async fn rows(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, StoreError> {
-        let mut tries = 0;
-        loop {
-            let client = self.clients.lend().await?;
-            match client.query_typed(sql, params).await {
-                Ok(rows) => return Ok(rows),
-                Err(error) if tries < 3 && retryable(&error) => tries += 1,
-                Err(error) => return Err(StoreError::of(&error)),
+        let run = async {
+            let mut tries = 0;
+            loop {
+                let client = self.clients.lend().await?;
+                let answer = client.query_typed(sql, params).await;
+                client.done();
+                match answer {
+                    Ok(rows) => return Ok(rows),
+                    Err(error) if tries < 3 && retryable(&error) => tries += 1,
+                    Err(error) => return Err(StoreError::of(&error)),
+                }
             }
-        }
+        };
+        self.clients.within(STATEMENT_MS_MAX, run).await
     }
 
     /// Runs a statement that answers exactly one row.

@@ -123,20 +123,24 @@ impl Store {
         let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.0).collect();
         let bytes_max = bytes_max as i64;
         let rows = self.rows(LOAD, &[(&ids, Type::UUID_ARRAY), (&bytes_max, Type::INT8)]).await?;
-        rows.iter().map(loaded).collect()
+        let readable = |row: &Row| {
+            // The lease of a row that this version cannot read runs out; the rest of its batch goes on.
+            loaded(row).inspect_err(|error| tracing::error!(%error, "a message cannot be read")).ok()
+        };
+        Ok(rows.iter().filter_map(readable).collect())
     }
 
-    /// Records settlements, each under its fence, each with the milliseconds since its push began. Rows that are not in the
-    /// answer were settled before or have a newer fence. A value that the database refuses fails alone: its row is then
+    /// Records settlements, each under its fence and with the time its push began, on the clock that says `now_ms`. Rows that
+    /// are not in the answer were started or given up by another meanwhile; sending a group again changes nothing. A value that the database refuses fails alone: its row is then
     /// recorded without what the endpoint sent. F.
-    pub async fn message_settle(&self, worker: &str, group: &[(Settlement, u64)]) -> Result<Vec<Settled>, StoreError> {
-        match self.settle(worker, group).await {
+    pub async fn message_settle(&self, worker: &str, now_ms: u64, group: &[(Settlement, u64)]) -> Result<Vec<Settled>, StoreError> {
+        match self.settle(worker, now_ms, group).await {
             Err(StoreError::Refused(detail)) => {
                 tracing::warn!(detail, rows = group.len(), "settling one by one");
                 let mut settled = Vec::with_capacity(group.len());
-                for (item, ago_ms) in group {
-                    let one = match self.settle(worker, &[(item.clone(), *ago_ms)]).await {
-                        Err(StoreError::Refused(_)) => self.settle(worker, &[(item.clone().unrecordable(), *ago_ms)]).await?,
+                for item in group {
+                    let one = match self.settle(worker, now_ms, std::slice::from_ref(item)).await {
+                        Err(StoreError::Refused(_)) => self.settle(worker, now_ms, &[(item.0.clone().unrecordable(), item.1)]).await?,
                         other => other?,
                     };
                     settled.extend(one);
@@ -147,7 +151,7 @@ impl Store {
         }
     }
 
-    async fn settle(&self, worker: &str, group: &[(Settlement, u64)]) -> Result<Vec<Settled>, StoreError> {
+    async fn settle(&self, worker: &str, now_ms: u64, group: &[(Settlement, u64)]) -> Result<Vec<Settled>, StoreError> {
         fn column<T>(group: &[(Settlement, u64)], of: impl Fn(&Settlement) -> T) -> Vec<T> {
             group.iter().map(|(s, _)| of(s)).collect()
         }
@@ -159,7 +163,7 @@ impl Store {
             Verdict::Retrying { delay_ms } => delay_ms as i64,
             _ => 0,
         });
-        let agos: Vec<i64> = group.iter().map(|(_, ago_ms)| *ago_ms as i64).collect();
+        let agos: Vec<i64> = group.iter().map(|(_, started_ms)| now_ms.saturating_sub(*started_ms) as i64).collect();
         let durations = column(group, |s| s.duration_ms as i64);
         let statuses = column(group, |s| s.status.map(i32::from));
         let errors = column(group, |s| s.error.clone());
@@ -223,6 +227,7 @@ fn loaded(row: &Row) -> Result<Loaded, StoreError> {
         fence: row.get("fence"),
         wait_ms: wait(row),
         now_ms: row.get("now_ms"),
+        number: count("number"),
         attempts: count("attempts"),
         throttles: count("throttles"),
         max_attempts: count("max_attempts"),

@@ -78,7 +78,7 @@ impl Store {
 
     /// A page with the counts that belong to its filter. S.
     pub async fn message_list(&self, account: AccountId, f: &MessageFilter) -> Result<MessagePage, StoreError> {
-        let (cursor, more) = (f.cursor.map(|id| id.0), f.limit + 1);
+        let (cursor, more) = (f.page.cursor.map(|id| id.0), f.page.limit + 1);
         let shared = || {
             [
                 (&account.0 as &(dyn tokio_postgres::types::ToSql + Sync), Type::UUID),
@@ -91,8 +91,8 @@ impl Store {
         let mut params = Vec::from(shared());
         params.extend([(&f.status as &(dyn tokio_postgres::types::ToSql + Sync), Type::TEXT), (&cursor, Type::UUID), (&more, Type::INT8)]);
         let mut rows = self.rows(LIST, &params).await?;
-        let last = rows.len() as i64 <= f.limit;
-        rows.truncate(f.limit as usize);
+        let last = rows.len() as i64 <= f.page.limit;
+        rows.truncate(f.page.limit as usize);
         let data = rows.iter().map(view).collect::<Result<Vec<_>, _>>()?;
         let next_cursor = data.last().filter(|_| !last).map(|m| m.id.clone());
         let counts: BTreeMap<String, i64> =

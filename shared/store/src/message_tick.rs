@@ -20,7 +20,7 @@ pub struct Kick {
 /// long before the next, 15 minutes at most: a backlog must not fill the queue with copies of itself.
 pub const CLAIM: &str = "-- message::claim
 with due as materialized (
-  select id from tikku.message where kick_until <= tikku.clock_now()
+  select id from tikku.message where kick_until <= tikku.clock_now() and state in ('scheduled', 'queued', 'retrying')
   order by kick_until limit $1 for update skip locked
 )
 update tikku.message m set kicks = least(m.kicks + 1, 5)::smallint,
@@ -31,7 +31,7 @@ returning m.id, tikku.ms_until(m.due_at) as wait_ms";
 /// Gives up leases that ran out: the attempt is recorded as lost and spends no budget, but has its own cap.
 pub const REAP: &str = "-- message::reap
 with gone as materialized (
-  select id from tikku.message where lease_until < tikku.clock_now()
+  select id, lease_until from tikku.message where lease_until < tikku.clock_now() and state = 'delivering'
   order by lease_until limit $1 for update skip locked
 ), u as (
   update tikku.message m set
@@ -41,13 +41,13 @@ with gone as materialized (
     kick_until = case when not m.cancel_requested and m.lost + 1 < $2 then tikku.clock_now() + interval '60 seconds' end,
     finished_at = case when m.cancel_requested or m.lost + 1 >= $2 then tikku.clock_now() end
   from gone where m.id = gone.id
-  returning m.id, m.state, m.attempt_number, m.fence, m.timeout_ms
+  returning m.id, m.state, m.attempt_number, m.fence, m.timeout_ms, gone.lease_until
 ), a as (
   insert into tikku.attempt (message_id, number, fence, started_at, duration_ms, error, response_headers, worker)
-  select u.id, u.attempt_number, u.fence, tikku.clock_now() - tikku.ms(u.timeout_ms) - interval '32 seconds', u.timeout_ms + 32000,
+  select u.id, u.attempt_number, u.fence, u.lease_until - tikku.ms(u.timeout_ms) - interval '32 seconds', u.timeout_ms + 32000,
     'lost: the delivering process never reported what came of this push', '[]', 'unknown' from u
 )
-select id, 0::bigint as wait_ms from u where state = 'retrying'";
+select id, state::text as state, 0::bigint as wait_ms from u";
 
 /// Forgets what an in-memory queue held before its process ended.
 pub const UNKICK: &str = "-- message::unkick
@@ -64,9 +64,11 @@ impl Store {
         Ok(self.rows(CLAIM, &[(&most, Type::INT8)]).await?.iter().map(kick).collect())
     }
 
-    /// Gives up at most `most` lost leases; answers those that are due again. S.
-    pub async fn message_reap(&self, most: i64) -> Result<Vec<Kick>, StoreError> {
-        Ok(self.rows(REAP, &[(&most, Type::INT8), (&LOST_MAX, Type::INT2)]).await?.iter().map(kick).collect())
+    /// Gives up at most `most` lost leases; answers how many, and those that are due again. S.
+    pub async fn message_reap(&self, most: i64) -> Result<(usize, Vec<Kick>), StoreError> {
+        let rows = self.rows(REAP, &[(&most, Type::INT8), (&LOST_MAX, Type::INT2)]).await?;
+        let due = rows.iter().filter(|row| row.get::<_, &str>("state") == "retrying").map(kick).collect();
+        Ok((rows.len(), due))
     }
 
     /// Leaves at most `most` rows that a dead queue held to the next tick; answers how many. S.

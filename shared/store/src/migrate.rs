@@ -45,6 +45,7 @@ impl Store {
                 Err(error) => return Err(StoreError::of(&error)),
             }
         }
+        client.done();
         Ok(applied)
     }
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::{Database, Deployment, Host, Machine, Options, clock_env, new_database, program, tikku};
 use crate::api::Api;
+use crate::certificate;
 use crate::process::{Process, free_port, log_dir, run_dir};
 
 /// A dev server that can be killed and started again on the same data.
@@ -23,12 +24,12 @@ pub struct Dev {
 
 pub(super) fn start(options: &Options) -> Result<Deployment> {
     let mut env = clock_env(options)?;
-    if let Some(ca) = &options.extra_ca {
-        env.push(("TIKKU_EXTRA_CA_FILE", ca.into()));
+    if options.extra_ca {
+        env.push(("TIKKU_EXTRA_CA_FILE", certificate::ca_file().into()));
     }
     let database = if options.embedded { None } else { Some(new_database(options)?) };
     if let Some(database) = &database {
-        env.push(("DATABASE_URL", database.url.clone().into()));
+        env.push(("DATABASE_URL", database.given_url.clone().into()));
     }
     let data = run_dir().join(format!("{}-data", options.name));
     let dev =
@@ -38,7 +39,7 @@ pub(super) fn start(options: &Options) -> Result<Deployment> {
     let api = Api::new(&fact("url")?, &fact("apiKey")?);
     let database = match database {
         Some(given) => given,
-        None => Database { url: fact("databaseUrl")?, cluster: None },
+        None => Database { url: fact("databaseUrl")?, given_url: fact("databaseUrl")?, cluster: None },
     };
     Ok(Deployment { host: Host::Dev, api, secret: fact("signingSecret")?, database, machine: Machine::Dev(dev) })
 }

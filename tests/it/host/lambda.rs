@@ -12,12 +12,14 @@ use tokio::task::JoinHandle;
 
 use super::{Deployment, Host, Machine, Options, allowed_cidrs, clock_env, prepared_database, program, required, signing_secret, stage};
 use crate::api::Api;
+use crate::certificate;
 use crate::process::{Process, free_port};
 use crate::signature::python;
 
 mod front_door;
 pub mod mapping;
 mod runtime_api;
+mod secret;
 
 use mapping::Mapping;
 use runtime_api::Function;
@@ -43,12 +45,14 @@ pub struct Lambda {
 pub(super) fn start(options: &Options) -> Result<Deployment> {
     let folder = PathBuf::from(required("TIKKU_LAMBDA_DIR")?);
     let (database, key) = prepared_database(options)?;
-    let sqs_url = sqs_server()?;
+    let sqs_url = sqs_server(options)?;
     let queue = stage().block_on(mapping::create_queue(sqs_url, &format!("tikku-{}", options.name)))?;
+    let arn = options.secret.then(|| stage().block_on(secret::create(sqs_url, &options.name, &database.url))).transpose()?;
+    let known_as = arn.as_deref().map_or(("DATABASE_URL", database.given_url.as_str()), |arn| ("DATABASE_SECRET_ARN", arn));
     let function = |name: &'static str, instances: usize, delivers: bool| -> Result<Function> {
         let bootstrap = folder.join(name).join("bootstrap");
         anyhow::ensure!(bootstrap.is_file(), "{} is missing: run `cargo xtask setup`", bootstrap.display());
-        let mut env = environment(options, &database.url, sqs_url, &queue.url);
+        let mut env = environment(options, known_as, sqs_url, &queue.url);
         if delivers {
             env.extend(clock_env(options)?);
         }
@@ -111,13 +115,19 @@ fn scheduled_event() -> Vec<u8> {
     .into_bytes()
 }
 
-fn environment(options: &Options, database_url: &str, sqs_url: &str, queue_url: &str) -> Vec<(&'static str, std::ffi::OsString)> {
+fn environment(
+    options: &Options,
+    database: (&'static str, &str),
+    sqs_url: &str,
+    queue_url: &str,
+) -> Vec<(&'static str, std::ffi::OsString)> {
     let mut env: Vec<(&'static str, std::ffi::OsString)> = [
-        ("DATABASE_URL", database_url),
+        database,
         ("TIKKU_QUEUE_URL", queue_url),
         ("TIKKU_ALLOW_HTTP", "true"),
         ("TIKKU_ALLOW_CIDRS", allowed_cidrs(options)),
         ("AWS_ENDPOINT_URL_SQS", sqs_url),
+        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", sqs_url),
         ("AWS_REGION", "us-east-1"),
         ("AWS_ACCESS_KEY_ID", "test"),
         ("AWS_SECRET_ACCESS_KEY", "test"),
@@ -125,23 +135,24 @@ fn environment(options: &Options, database_url: &str, sqs_url: &str, queue_url: 
     ]
     .map(|(name, value)| (name, value.into()))
     .to_vec();
-    if let Some(ca) = &options.extra_ca {
-        env.push(("TIKKU_EXTRA_CA_FILE", ca.into()));
+    if options.extra_ca {
+        env.push(("TIKKU_EXTRA_CA_FILE", certificate::ca_file().into()));
     }
     env
 }
 
-/// The URL of the run's SQS endpoint.
-fn sqs_server() -> Result<&'static str> {
-    static SERVER: OnceLock<Result<(Process, String), String>> = OnceLock::new();
+/// The URL of an SQS endpoint of the run. The deployment that many scenarios share, some of which measure times, has one of its own.
+fn sqs_server(options: &Options) -> Result<&'static str> {
+    type Kept = OnceLock<Result<(Process, String), String>>;
+    static SERVERS: [Kept; 2] = [const { OnceLock::new() }; 2];
     let start = || -> Result<(Process, String)> {
         let port = free_port();
         let mut command = Command::new(python()?);
         command.args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()]);
-        let process = Process::start("sqs", &mut command, "TERM")?;
-        stage().block_on(mapping::answers(port)).context("the SQS endpoint (moto_server) does not answer: see sqs.log")?;
+        let process = Process::start(if options.many { "sqs-shared" } else { "sqs" }, &mut command, "TERM")?;
+        stage().block_on(mapping::answers(port)).context("the SQS endpoint (moto_server) does not answer: see its log")?;
         Ok((process, format!("http://127.0.0.1:{port}")))
     };
-    let server = SERVER.get_or_init(|| start().map_err(|e| format!("{e:#}")));
+    let server = SERVERS[usize::from(options.many)].get_or_init(|| start().map_err(|e| format!("{e:#}")));
     server.as_ref().map(|(_, url)| url.as_str()).map_err(|e| anyhow::anyhow!("{e}"))
 }

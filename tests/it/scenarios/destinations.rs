@@ -9,7 +9,6 @@ use serde_json::json;
 use super::{SOON, assert_signed, attempts, message};
 use crate::endpoint::{Endpoint, tls_port};
 use crate::host::{ALL, Host, Options, on, on_own};
-use crate::process::run_dir;
 
 // `tikku dev` allows these always: the endpoints of a developer run beside it.
 const LOOPBACK_HOSTS: &[&str] = &[
@@ -119,10 +118,8 @@ fn a_public_name_that_resolves_to_a_private_address_is_refused_at_push_time() {
 
 #[test]
 fn an_https_endpoint_with_an_extra_root_is_reached_over_http_2() {
-    let (port, ca) = tls_port();
-    let file = run_dir().join("extra-ca.pem");
-    std::fs::write(&file, ca).unwrap();
-    on_own(&[Host::Dev, Host::Lambda], Options { name: "tls".to_owned(), extra_ca: Some(file), ..Options::default() }, async |d| {
+    let port = tls_port();
+    on_own(&[Host::Dev, Host::Lambda], Options { name: "tls".to_owned(), extra_ca: true, ..Options::default() }, async |d| {
         let endpoint = Endpoint::new();
         for origin in [format!("https://127.0.0.1:{port}"), format!("https://localhost:{port}")] {
             let id = d.api.publish(&json!({ "url": endpoint.url_at(&origin), "body": { "over": "tls" } })).await;
@@ -140,7 +137,7 @@ fn an_https_endpoint_with_an_extra_root_is_reached_over_http_2() {
 fn a_certificate_that_nobody_vouches_for_is_a_failed_attempt() {
     on(ALL, async |d| {
         let endpoint = Endpoint::new();
-        let url = endpoint.url_at(&format!("https://127.0.0.1:{}", tls_port().0));
+        let url = endpoint.url_at(&format!("https://127.0.0.1:{}", tls_port()));
         let id = d.api.publish(&json!({ "url": url, "maxAttempts": 1 })).await;
         let kept = d.api.until(&id, "failed", SOON).await;
         assert!(attempts(&kept)[0]["error"].is_string(), "{kept:#}");

@@ -1,4 +1,4 @@
-//! The database is stopped under load, or the delivering host has the wrong time.
+//! The world around the functions: the database stops under load, or wants TLS; the delivering host has the wrong time.
 
 use std::time::Duration;
 
@@ -94,4 +94,27 @@ fn a_delivering_host_whose_clock_is_an_hour_off_is_neither_early_nor_late_nor_re
             assert!((0..=1_500).contains(&late_ms), "{late_ms} ms late");
         });
     }
+}
+
+#[test]
+fn a_database_that_is_reached_over_verified_tls_works_like_any_other() {
+    let options = Options { name: "database-tls".to_owned(), extra_ca: true, sslmode: Some("verify-full"), ..Options::default() };
+    on_own(&[Host::Dev, Host::Lambda], options, async |d| {
+        let endpoint = Endpoint::new();
+        let id = d.api.publish(&message(&endpoint, json!({ "body": 1 }))).await;
+        d.api.until(&id, "delivered", SOON).await;
+        let encrypted = "select bool_and(s.ssl) from pg_stat_ssl s join pg_stat_activity a using (pid) where a.datname = current_database() and a.application_name = 'tikku'";
+        assert_eq!(d.sql(encrypted).await, [[Some("t".to_owned())]]);
+    });
+}
+
+#[test]
+fn a_database_that_is_known_by_a_secret_of_rds_is_found_and_reached_over_tls() {
+    let options = Options { name: "database-secret".to_owned(), secret: true, ..Options::default() };
+    on_own(&[Host::Lambda], options, async |d| {
+        let endpoint = Endpoint::new();
+        let id = d.api.publish(&message(&endpoint, json!({}))).await;
+        d.api.until(&id, "delivered", SOON).await;
+        d.tick().await;
+    });
 }

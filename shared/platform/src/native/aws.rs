@@ -1,5 +1,8 @@
 //! What a Lambda function starts with: its environment, the database secret, SQS.
 
+use std::time::Duration;
+
+use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use serde::Deserialize;
@@ -12,6 +15,8 @@ use crate::{Config, ConfigError, Ctx};
 
 /// Pushes in flight at once within one invocation of deliver.
 const SLOTS: usize = 100;
+/// A call of SQS or Secrets Manager with all its tries; a kick that fails is tick's.
+const OPERATION_MAX: Duration = Duration::from_secs(10);
 /// Connections of one instance: an instance handles one invocation at a time.
 const CONNECTIONS: usize = 2;
 
@@ -40,7 +45,8 @@ fn var(name: &str) -> Option<String> {
 
 async fn sdk() -> SdkConfig {
     let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    aws_config::defaults(BehaviorVersion::latest()).http_client(http).load().await
+    let patience = TimeoutConfig::builder().operation_timeout(OPERATION_MAX).build();
+    aws_config::defaults(BehaviorVersion::latest()).http_client(http).timeout_config(patience).load().await
 }
 
 /// The secret that RDS and Aurora keep: a JSON object.

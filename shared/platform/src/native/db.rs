@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tikku_store::{Clients, Connect, ConnectError};
+use tikku_store::{Clients, Connect, ConnectError, Time};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -16,7 +16,11 @@ const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// At most `most` connections to the database behind a `postgres://` URL.
 pub fn clients(database_url: &str, extra_ca_file: Option<&str>, most: usize) -> Result<Clients, ConfigError> {
-    Ok(Clients::new(connector(database_url, extra_ca_file)?, most, time::monotonic_ms))
+    Ok(Clients::new(
+        connector(database_url, extra_ca_file)?,
+        most,
+        Time { now_ms: time::monotonic_ms, sleep_ms: |ms| Box::pin(time::sleep_ms(ms)) },
+    ))
 }
 
 /// Opens connections to the database behind a `postgres://` URL.

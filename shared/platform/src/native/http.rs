@@ -37,8 +37,7 @@ impl Http {
             .redirect(redirect::Policy::none())
             .no_proxy()
             .connect_timeout(Duration::from_secs(10))
-            .pool_idle_timeout(Duration::from_secs(50))
-            .retry(reqwest::retry::never())
+            .pool_idle_timeout(Duration::from_secs(15))
             .build()
             .map_err(|error| ConfigError { name: "HTTP client", detail: error.to_string() })?;
         Ok(Self { client, policy })

@@ -8,7 +8,7 @@ use tikku_domain::ids::MessageId;
 use tokio::sync::Notify;
 
 use super::time;
-use crate::{QueueError, Wake};
+use crate::{Kick, QueueError};
 
 #[cfg(feature = "aws")]
 pub use super::sqs::SqsQueue;
@@ -25,14 +25,14 @@ pub enum Queue {
 
 impl Queue {
     /// Hands ids over, each with its delay.
-    pub async fn send(&self, wakes: &[Wake]) -> Result<(), QueueError> {
+    pub async fn send(&self, kicks: &[Kick]) -> Result<(), QueueError> {
         match self {
             Self::Memory(queue) => {
-                queue.send(wakes);
+                queue.send(kicks);
                 Ok(())
             }
             #[cfg(feature = "aws")]
-            Self::Live(queue) => queue.send(wakes).await,
+            Self::Live(queue) => queue.send(kicks).await,
         }
     }
 }
@@ -55,15 +55,15 @@ struct Timers {
 
 impl MemoryQueue {
     /// Takes ids in.
-    pub fn send(&self, wakes: &[Wake]) {
+    pub fn send(&self, kicks: &[Kick]) {
         let now_ms = time::monotonic_ms();
         let mut timers = self.timers();
-        for wake in wakes {
-            let at_ms = now_ms.saturating_add(wake.delay_ms);
-            let sooner = timers.held.get(&wake.id).is_none_or(|held| at_ms < *held);
+        for kick in kicks {
+            let at_ms = now_ms.saturating_add(kick.wait_ms);
+            let sooner = timers.held.get(&kick.id).is_none_or(|held| at_ms < *held);
             if sooner && timers.held.len() < HELD_MAX {
-                timers.held.insert(wake.id, at_ms);
-                timers.due.push(Reverse((at_ms, wake.id)));
+                timers.held.insert(kick.id, at_ms);
+                timers.due.push(Reverse((at_ms, kick.id)));
             }
         }
         drop(timers);
@@ -115,14 +115,14 @@ impl MemoryQueue {
 mod tests {
     use super::*;
 
-    fn wake(n: u128, delay_ms: u64) -> Wake {
-        Wake { id: MessageId(uuid::Uuid::from_u128(n)), delay_ms }
+    fn kick(n: u128, wait_ms: u64) -> Kick {
+        Kick { id: MessageId(uuid::Uuid::from_u128(n)), wait_ms }
     }
 
     #[tokio::test]
     async fn ids_come_once_and_in_the_order_of_their_times() {
         let queue = MemoryQueue::default();
-        queue.send(&[wake(1, 60), wake(2, 20), wake(3, 0), wake(1, 40), wake(1, 90)]);
+        queue.send(&[kick(1, 60), kick(2, 20), kick(3, 0), kick(1, 40), kick(1, 90)]);
         let mut order = Vec::new();
         while order.len() < 3 {
             order.extend(queue.take(1).await.into_iter().map(|id| id.0.as_u128()));
@@ -134,7 +134,7 @@ mod tests {
     #[tokio::test]
     async fn a_take_is_bounded() {
         let queue = MemoryQueue::default();
-        queue.send(&(0..10).map(|n| wake(n, 0)).collect::<Vec<_>>());
+        queue.send(&(0..10).map(|n| kick(n, 0)).collect::<Vec<_>>());
         assert_eq!(queue.take(4).await.len(), 4);
         assert_eq!(queue.take(100).await.len(), 6);
     }

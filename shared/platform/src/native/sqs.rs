@@ -1,7 +1,4 @@
-//! SQS. One SendMessageBatch holds ten entries, an entry several ids that share a delay of whole seconds, rounded down: deliver
-//! waits out the rest.
-
-use std::collections::BTreeMap;
+//! SQS. One SendMessageBatch holds ten entries, an entry several ids that share a delay.
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::DisplayErrorContext;
@@ -9,8 +6,8 @@ use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use tikku_domain::ids::MessageId;
 use tikku_domain::limits::QUEUE_DELAY_MS_MAX;
 
-use crate::wake::encode_ids;
-use crate::{QueueError, Wake};
+use crate::kick::encode_ids;
+use crate::{Kick, QueueError};
 
 /// Ids in one entry: few, because an entry whose one id could not be recorded comes back whole.
 const IDS_MAX: usize = 10;
@@ -30,25 +27,18 @@ impl SqsQueue {
         Self { client, url }
     }
 
-    pub(super) async fn send(&self, wakes: &[Wake]) -> Result<(), QueueError> {
-        let mut by_delay: BTreeMap<i32, Vec<MessageId>> = BTreeMap::new();
-        for wake in wakes {
-            // invariant: at most 900.
-            let seconds = (wake.delay_ms.min(QUEUE_DELAY_MS_MAX) / 1000) as i32;
-            by_delay.entry(seconds).or_default().push(wake.id);
-        }
-        let chunks: Vec<(i32, &[MessageId])> =
-            by_delay.iter().flat_map(|(seconds, ids)| ids.chunks(IDS_MAX).map(move |chunk| (*seconds, chunk))).collect();
-        for batch in chunks.chunks(ENTRIES_MAX) {
+    pub(super) async fn send(&self, kicks: &[Kick]) -> Result<(), QueueError> {
+        for batch in parcels(kicks, IDS_MAX).chunks(ENTRIES_MAX) {
             self.send_batch(batch).await?;
         }
         Ok(())
     }
 
-    async fn send_batch(&self, batch: &[(i32, &[MessageId])]) -> Result<(), QueueError> {
+    async fn send_batch(&self, batch: &[Parcel]) -> Result<(), QueueError> {
         let mut call = self.client.send_message_batch().queue_url(&self.url);
-        for (index, (seconds, ids)) in batch.iter().enumerate() {
-            let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(encode_ids(ids)).delay_seconds(*seconds);
+        for (index, parcel) in batch.iter().enumerate() {
+            let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(encode_ids(&parcel.ids));
+            let entry = entry.delay_seconds(parcel.delay_s.into());
             call = call.entries(entry.build().map_err(|error| QueueError(error.to_string()))?);
         }
         let answer = call.send().await.map_err(|error| QueueError(DisplayErrorContext(&error).to_string()))?;

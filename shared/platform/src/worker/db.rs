@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::{AbortHandle, Either, abortable, select};
-use tikku_store::{Clients, Connect, ConnectError};
+use tikku_store::{Clients, Connect, ConnectError, Time};
 use tokio::sync::oneshot;
 use tokio_postgres::{Client, Config, NoTls};
 use worker::send::SendFuture;
@@ -62,7 +62,7 @@ impl Connections {
 
 /// The database behind Hyperdrive for one event, over one connection, which `connections` closes at the event's end.
 pub fn clients(hyperdrive: Hyperdrive, connections: Connections) -> Clients {
-    Clients::new(connector(hyperdrive, connections), 1, time::monotonic_ms)
+    Clients::new(connector(hyperdrive, connections), 1, Time { now_ms: time::monotonic_ms, sleep_ms: |ms| Box::pin(time::sleep_ms(ms)) })
 }
 
 fn connector(hyperdrive: Hyperdrive, connections: Connections) -> Connect {

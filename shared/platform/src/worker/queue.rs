@@ -1,22 +1,18 @@
 //! The wake queue on Cloudflare Queues, the producer's side; stages 1 to 3 hand ids to it.
 //! Out of scope: receiving, which `functions/edge` does, and whether a lost message matters: tick repairs it.
 
-use std::collections::BTreeMap;
-
-use tikku_domain::ids::MessageId;
-use tikku_domain::limits::QUEUE_DELAY_MS_MAX;
 use worker::js_sys::JSON;
 use worker::send::SendFuture;
 use worker::{BatchMessageBuilder, QueueContentType, RawMessageBuilder};
 
-use crate::{QueueError, Wake, encode_ids};
+use crate::{Kick, Parcel, QueueError, encode_ids, parcels};
 
 /// Ids in one queue message: as many as one event pushes at once.
 pub const IDS_PER_MESSAGE_MAX: usize = super::http::PUSHES_MAX;
 /// Cloudflare Queues: messages of one `sendBatch`. A message of ours stays under 300 bytes, so 256 KB for the batch is never reached.
 const MESSAGES_PER_BATCH_MAX: usize = 100;
 
-/// Sends wakes to the queue that the Worker consumes itself.
+/// Sends kicks to the queue that the Worker consumes itself.
 #[derive(Debug, Clone)]
 pub struct Queue {
     producer: worker::Queue,
@@ -29,8 +25,8 @@ impl Queue {
     }
 
     /// Hands over the ids, those due in the same second together. Err: some or all of them did not reach the queue.
-    pub async fn send(&self, wakes: &[Wake]) -> Result<(), QueueError> {
-        for batch in parcels(wakes).chunks(MESSAGES_PER_BATCH_MAX) {
+    pub async fn send(&self, kicks: &[Kick]) -> Result<(), QueueError> {
+        for batch in parcels(kicks, IDS_PER_MESSAGE_MAX).chunks(MESSAGES_PER_BATCH_MAX) {
             SendFuture::new(self.send_batch(batch)).await.map_err(|error| QueueError(error.to_string()))?;
         }
         Ok(())
@@ -40,28 +36,9 @@ impl Queue {
         let mut messages = BatchMessageBuilder::new();
         for parcel in batch {
             let body = JSON::parse(&encode_ids(&parcel.ids))?;
-            let message = RawMessageBuilder::new(body).delay_seconds(parcel.delay_s);
+            let message = RawMessageBuilder::new(body).delay_seconds(parcel.delay_s.into());
             messages = messages.message(message.build_with_content_type(QueueContentType::Json));
         }
         self.producer.send_raw_batch(messages.build()).await
     }
-}
-
-/// One queue message to be.
-struct Parcel {
-    delay_s: u32,
-    ids: Vec<MessageId>,
-}
-
-fn parcels(wakes: &[Wake]) -> Vec<Parcel> {
-    let mut by_delay = BTreeMap::<u32, Vec<MessageId>>::new();
-    for wake in wakes {
-        let delay_s = (wake.delay_ms.min(QUEUE_DELAY_MS_MAX) / 1000) as u32;
-        by_delay.entry(delay_s).or_default().push(wake.id);
-    }
-    let mut parcels = Vec::new();
-    for (delay_s, ids) in by_delay {
-        parcels.extend(ids.chunks(IDS_PER_MESSAGE_MAX).map(|ids| Parcel { delay_s, ids: ids.to_vec() }));
-    }
-    parcels
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
-use aws_sdk_sqs::types::{Message, QueueAttributeName};
+use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, Message, QueueAttributeName};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -16,8 +16,12 @@ use super::runtime_api::Invoker;
 use crate::host::stage;
 
 const BATCH: i32 = 10;
-// The endpoint wakes a long poll for a delayed message only once a second; SQS itself does so at once.
+// The endpoint wakes a long poll for a delayed message only once a second, where SQS does so at once: so it is asked often, though
+// not by every deployment of the run.
 const POLL_EVERY: Duration = Duration::from_millis(50);
+const POLL_SELDOM: Duration = Duration::from_millis(250);
+// From as many concurrent batches on, the deployment is one that many scenarios share.
+const SHARED_FROM: usize = 8;
 const VISIBILITY_S: u32 = 120;
 
 /// A queue and the client that speaks to it.
@@ -84,9 +88,7 @@ impl Queue {
                 return dropped;
             }
             dropped += messages.len();
-            for message in &messages {
-                self.settle(message, true).await;
-            }
+            self.delete(&messages.iter().collect::<Vec<_>>()).await;
         }
     }
 
@@ -96,13 +98,21 @@ impl Queue {
         received.map(|output| output.messages.unwrap_or_default()).unwrap_or_default()
     }
 
-    async fn settle(&self, message: &Message, done: bool) {
-        let receipt = message.receipt_handle().unwrap_or_default();
-        if done {
-            let _ = self.client.delete_message().queue_url(&self.url).receipt_handle(receipt).send().await;
-        } else {
-            let _ = self.client.change_message_visibility().queue_url(&self.url).receipt_handle(receipt).visibility_timeout(1).send().await;
+    async fn delete(&self, messages: &[&Message]) {
+        let entry = |(n, message): (usize, &&Message)| {
+            let receipt = message.receipt_handle().unwrap_or_default();
+            DeleteMessageBatchRequestEntry::builder().id(n.to_string()).receipt_handle(receipt).build().expect("complete")
+        };
+        let entries: Vec<_> = messages.iter().enumerate().map(entry).collect();
+        if !entries.is_empty() {
+            let _ = self.client.delete_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await;
         }
+    }
+
+    // Makes a message visible again in a second.
+    async fn give_back(&self, message: &Message) {
+        let receipt = message.receipt_handle().unwrap_or_default();
+        let _ = self.client.change_message_visibility().queue_url(&self.url).receipt_handle(receipt).visibility_timeout(1).send().await;
     }
 }
 
@@ -137,12 +147,13 @@ impl Drop for Mapping {
 }
 
 async fn poll(queue: Queue, deliver: Invoker, slots: Arc<Semaphore>, held: Arc<AtomicBool>, invocations: Arc<AtomicUsize>) {
+    let every = if slots.available_permits() < SHARED_FROM { POLL_SELDOM } else { POLL_EVERY };
     loop {
         let slot = slots.clone().acquire_owned().await.expect("never closed");
         let messages = if held.load(Ordering::Relaxed) { Vec::new() } else { queue.receive().await };
         if messages.is_empty() {
             drop(slot);
-            tokio::time::sleep(POLL_EVERY).await;
+            tokio::time::sleep(every).await;
             continue;
         }
         invocations.fetch_add(1, Ordering::Relaxed);
@@ -150,8 +161,11 @@ async fn poll(queue: Queue, deliver: Invoker, slots: Arc<Semaphore>, held: Arc<A
         tokio::spawn(async move {
             let answer = deliver.invoke(event(&messages).to_string().into_bytes()).await;
             let failed = failures(answer, &messages);
-            for message in &messages {
-                queue.settle(message, !failed.iter().any(|id| Some(id.as_str()) == message.message_id())).await;
+            let is_failed = |message: &&Message| failed.iter().any(|id| Some(id.as_str()) == message.message_id());
+            let (failed, done): (Vec<_>, Vec<_>) = messages.iter().partition(is_failed);
+            queue.delete(&done).await;
+            for message in failed {
+                queue.give_back(message).await;
             }
             drop(slot);
         });
