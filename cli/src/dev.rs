@@ -17,7 +17,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tikku_platform::http::Http;
 use tikku_platform::queue::{MemoryQueue, Queue};
-use tikku_platform::{Config, Ctx};
+use tikku_platform::{Config, Ctx, Lanes};
 use tikku_store::Store;
 use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval};
@@ -128,6 +128,7 @@ async fn prepare(database: &Database) -> Result<(Arc<Ctx>, Access)> {
     forget_kicks(&store).await?;
     let mut config = Config::read(setting, consume::PUSHES_MAX, format!("dev-{}", std::process::id()))?;
     config.tick_rows_max = TICK_ROWS_MAX;
+    config.lanes = Arc::new(Lanes::new(consume::PUSHES_MAX, consume::SLOW_MAX));
     let http = Http::new(config.policy.clone(), variable("TIKKU_EXTRA_CA_FILE").as_deref())?;
     let queue = Queue::Memory(MemoryQueue::default());
     Ok((Arc::new(Ctx { store, http, queue, config }), access))

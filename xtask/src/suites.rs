@@ -101,6 +101,8 @@ fn integration(env: &Env, host: &str) -> Result<Command> {
     command.env("TIKKU_TEST_HOSTS", host);
     // The full sizes of what is also tried small by a plain `cargo test`: 1,000 timers, 10,000 messages and ten kills.
     command.env("TIKKU_TEST_LONG", "1");
+    // Scenarios wait for timers and endpoints far more than they compute: cores do not say how many fit.
+    command.env("RUST_TEST_THREADS", "24");
     command.env("TIKKU_BIN", env.target.join("debug/tikku"));
     command.env("TIKKU_PYTHON", env.python_bin("python"));
     command.env("TIKKU_WRANGLER", env.node_bin("wrangler"));

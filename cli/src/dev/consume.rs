@@ -8,7 +8,7 @@ use std::time::Duration;
 use tikku_domain::ids::MessageId;
 use tikku_platform::queue::{MemoryQueue, Queue};
 use tikku_platform::{Ctx, Kick};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -16,6 +16,12 @@ use super::stop::Stop;
 
 /// Pushes in flight at once.
 pub const PUSHES_MAX: usize = 512;
+/// Bodies in memory at once, in KiB.
+const BODY_KIB_MAX: usize = 128 * 1024;
+/// Bodies that one load may bring, in KiB: the store's limit and one largest body beyond it.
+const LOAD_KIB: u32 = 20 * 1024;
+/// Pushes beside these that have lasted more than a second.
+pub const SLOW_MAX: usize = 1024;
 /// Ids in one load.
 const LOAD_MAX: usize = 100;
 /// Between the starts of two loads: under load a batch is large, while a single message at rest waits for nothing.
@@ -46,35 +52,40 @@ async fn consume(ctx: Arc<Ctx>, mut stop: Stop) {
     #[allow(irrefutable_let_patterns, reason = "there is a second kind of queue when Lambda's features are on")]
     let Queue::Memory(queue) = &ctx.queue else { return };
     let mut runs = JoinSet::new();
+    let bytes = Arc::new(Semaphore::new(BODY_KIB_MAX));
     loop {
-        let ids = tokio::select! {
-            ids = take(queue, &ctx.config.slots) => ids,
+        let (ids, room) = tokio::select! {
+            taken = take(queue, &ctx, &bytes) => taken,
             () = stop.wait() => break,
         };
         let next = Instant::now() + LOAD_PERIOD;
-        load(&ctx, ids, &mut runs).await;
+        load(&ctx, ids, room, &mut runs).await;
         while runs.try_join_next().is_some() {}
         sleep_until(next).await;
     }
     while runs.join_next().await.is_some() {}
 }
 
-/// Waits until a slot is free, then for ids: no more of them than there are free slots, so that what is loaded starts at once.
-async fn take(queue: &MemoryQueue, slots: &Semaphore) -> Vec<MessageId> {
-    // A closed semaphore has no permits either: deliver releases what it is given then.
-    let _free = slots.acquire().await;
-    let room = slots.available_permits() + 1;
-    queue.take(room.min(LOAD_MAX)).await
+/// Waits until there is a slot and room for the bodies of a load, then for ids: no more of them than there are free slots.
+async fn take(queue: &MemoryQueue, ctx: &Ctx, bytes: &Arc<Semaphore>) -> (Vec<MessageId>, Option<OwnedSemaphorePermit>) {
+    // Neither semaphore is ever closed.
+    let room = bytes.clone().acquire_many_owned(LOAD_KIB).await.ok();
+    let _free = ctx.config.lanes.slot().await;
+    let most = ctx.config.lanes.free() + 1;
+    (queue.take(most.min(LOAD_MAX)).await, room)
 }
 
-/// Loads ids and pushes what came of them in a task of its own.
-async fn load(ctx: &Arc<Ctx>, ids: Vec<MessageId>, runs: &mut JoinSet<()>) {
+/// Loads ids and pushes what came of them in a task of its own, which keeps the room that their bodies take.
+async fn load(ctx: &Arc<Ctx>, ids: Vec<MessageId>, mut room: Option<OwnedSemaphorePermit>, runs: &mut JoinSet<()>) {
     match tikku_deliver::load(ctx, &ids).await {
-        Ok(jobs) => {
+        Ok(batch) => {
             let ctx = ctx.clone();
+            let kept = room.as_mut().and_then(|room| room.split(batch.body_bytes().div_ceil(1024).min(LOAD_KIB as usize)));
+            drop(room);
             runs.spawn(async move {
                 // An error is logged there already: the leases run out, and the messages are pushed again.
-                let _logged = tikku_deliver::run(&ctx, jobs).await;
+                let _logged = tikku_deliver::run(&ctx, batch).await;
+                drop(kept);
             });
         }
         Err(error) => {

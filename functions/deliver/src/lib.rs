@@ -7,7 +7,7 @@ use std::pin::pin;
 use futures_util::StreamExt;
 use futures_util::future::{Either, join, select};
 use futures_util::stream::FuturesUnordered;
-use tikku_domain::destination;
+use tikku_domain::destination::{self, DestinationError};
 use tikku_domain::ids::MessageId;
 use tikku_domain::limits::{LOAD_BYTES_MAX, START_WITHIN_MS, WINDOW_MS};
 use tikku_domain::message::{self, Failure, Job, Outcome, Reply, Settlement};
@@ -15,11 +15,16 @@ use tikku_platform::time::{self, Stopwatch};
 use tikku_platform::{Ctx, Push};
 use tikku_store::{Kick, Loaded, Settled, StoreError};
 use tokio::sync::mpsc;
+use url::Url;
 
 /// Outcomes that are known within this of each other are recorded by one statement.
 const GROUP_MS: u64 = 250;
 /// While the database is away a statement is tried again after twice the wait each time, up to this: for 13 s in all.
 const PERSIST_PAUSE_MS_MAX: u64 = 6_400;
+/// A push that has lasted so long moves to the slow lane.
+const SLOW_MS: u64 = 1_000;
+/// What was put back is looked at again after this.
+const PUT_BACK_MS: u64 = 5_000;
 /// A job that starts later than this after it could have was held up by others of its batch.
 const HELD_UP_MS: u64 = 1_000;
 
@@ -27,7 +32,7 @@ const HELD_UP_MS: u64 = 1_000;
 enum Done {
     /// It was pushed, from so many milliseconds after the load.
     Pushed { settlement: Settlement, started_ms: u64 },
-    /// Its slot came too late: nothing was sent.
+    /// Its slot came too late, or its destination is stuck: nothing was sent.
     Unstarted { id: MessageId, fence: i64 },
 }
 
@@ -35,6 +40,13 @@ enum Done {
 pub struct Batch {
     jobs: Vec<Job>,
     watch: Stopwatch,
+}
+
+impl Batch {
+    /// The size of all bodies.
+    pub fn body_bytes(&self) -> usize {
+        self.jobs.iter().map(|job| job.body.as_ref().map_or(0, Vec::len)).sum()
+    }
 }
 
 /// Delivers those of the messages that are due. An error means that the truth could not be recorded: the queue must bring the
@@ -74,18 +86,30 @@ pub async fn run(ctx: &Ctx, Batch { jobs, watch }: Batch) -> Result<(), StoreErr
 }
 
 async fn deliver(ctx: &Ctx, mut job: Job, watch: Stopwatch) -> Done {
+    let (lanes, unstarted) = (&ctx.config.lanes, Done::Unstarted { id: job.id, fence: job.fence });
     let left_ms = job.wait_ms.saturating_sub(watch.elapsed_ms());
     if left_ms > 0 {
         time::sleep_ms(left_ms).await;
     }
-    let slot = ctx.config.slots.acquire().await;
+    let url = destination::parse(&ctx.config.policy, &job.url);
+    let place = url.as_ref().map(|url| url.origin().ascii_serialization()).unwrap_or_default();
+    if lanes.is_stuck(&place) {
+        return unstarted;
+    }
+    let slot = lanes.slot().await;
     let started_ms = watch.elapsed_ms();
-    let Some(timeout_ms) = room(&job, started_ms, ctx.config.batch_deadline_ms()).filter(|_| slot.is_ok()) else {
-        return Done::Unstarted { id: job.id, fence: job.fence };
+    let Some(timeout_ms) = room(&job, started_ms, ctx.config.batch_deadline_ms()) else { return unstarted };
+    let started_at_ms = job.now_ms.saturating_add_unsigned(started_ms);
+    let body = job.body.take();
+    let push = pin!(push(ctx, &job, url, body, timeout_ms, started_at_ms / 1000));
+    let outcome = match select(push, pin!(time::sleep_ms(SLOW_MS))).await {
+        Either::Left((outcome, _)) => outcome,
+        Either::Right(((), push)) => {
+            let slow = lanes.enter_slow(&place);
+            let _slot = slot.filter(|_| slow.is_none());
+            push.await
+        }
     };
-    let now_ms = |elapsed_ms: u64| job.now_ms.saturating_add_unsigned(elapsed_ms);
-    let (started_at_ms, body) = (now_ms(started_ms), job.body.take());
-    let outcome = push(ctx, &job, body, timeout_ms, started_at_ms / 1000).await;
     let ended_at_ms = started_at_ms.saturating_add_unsigned(watch.elapsed_ms().saturating_sub(started_ms));
     Done::Pushed { settlement: message::settle(&job, outcome, ended_at_ms), started_ms }
 }
@@ -99,10 +123,17 @@ fn room(job: &Job, started_ms: u64, deadline_ms: u64) -> Option<u64> {
     (fits || !held_up).then_some(job.timeout_ms.min(left_ms))
 }
 
-async fn push(ctx: &Ctx, job: &Job, body: Option<Vec<u8>>, timeout_ms: u64, timestamp_s: i64) -> Outcome {
-    let url = match destination::parse(&ctx.config.policy, &job.url) {
+async fn push(
+    ctx: &Ctx,
+    job: &Job,
+    url: Result<Url, DestinationError>,
+    body: Option<Vec<u8>>,
+    timeout_ms: u64,
+    timestamp_s: i64,
+) -> Outcome {
+    let url = match url {
         Ok(url) => url,
-        Err(error) => return Outcome { duration_ms: 0, result: Reply::Failed { kind: Failure::Refused, detail: error.to_string() } },
+        Err(error) => return Outcome { duration_ms: 0, result: Reply::failed(Failure::Refused, error.to_string()) },
     };
     let headers = message::push_headers(job, body.as_deref(), timestamp_s);
     ctx.http.push(Push { url, method: job.method.clone(), headers, body: body.unwrap_or_default(), timeout_ms }).await
@@ -150,7 +181,7 @@ async fn record(ctx: &Ctx, group: Vec<Done>, watch: Stopwatch) -> Result<(), Sto
     }
     if !unstarted.is_empty() {
         match persist(|| ctx.store.message_release(&unstarted)).await {
-            Ok(released) => kicks.extend(released),
+            Ok(released) => kicks.extend(released.into_iter().map(|kick| Kick { wait_ms: kick.wait_ms.max(PUT_BACK_MS), ..kick })),
             Err(error) => result = result.and(Err(error)),
         }
     }

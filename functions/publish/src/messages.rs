@@ -28,7 +28,7 @@ use crate::request::{self, IdText};
     (status = 403, description = "The key's role may not publish", body = Problem, content_type = "application/problem+json"),
     (status = 413, description = "The request is too large", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "The idempotency key belongs to another payload", body = Problem, content_type = "application/problem+json"),
-    (status = 503, description = "The database is away: nothing was stored", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "The database did not answer: try again, with an idempotencyKey where it must not happen twice", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn publish(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     let hash = auth::key_hash(&headers)?;
@@ -53,7 +53,7 @@ pub async fn publish(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, body: Body
         Published::Mismatch { id } => return Err(mismatch(id).into()),
         Published::Unauthorized => return Err(auth::unknown_key().into()),
         Published::Forbidden => return Err(auth::wrong_role(Needs::Publish).into()),
-        Published::TooLate => return Err(Problem::invalid_field("/notBefore", "notBefore must lie within ten years").into()),
+        Published::TooLate => return Err(Problem::invalid_field("/notBefore", "notBefore must lie within 3,650 days from now").into()),
     };
     Ok(json(StatusCode::ACCEPTED, &accepted))
 }

@@ -24,13 +24,13 @@ pub struct PublishRequest {
     method: Option<Method>,
     /// Headers of the push, at most 64 and 32 KiB. Those that HTTP or Tikku own (webhook-*, tikku-*, proxy-*, host, content-length, ...) are refused.
     headers: Option<BTreeMap<String, String>>,
-    /// Push not before so many seconds from now; up to ten years. Excludes notBefore.
+    /// Push not before so many seconds from now; up to 3,650 days. Excludes notBefore.
     #[schema(minimum = 0, maximum = 315_360_000)]
     delay_seconds: Option<i64>,
-    /// Push not before this RFC 3339 time; at most ten years ahead. A past time means now.
+    /// Push not before this RFC 3339 time; at most 3,650 days ahead. A past time means now.
     #[schema(format = DateTime)]
     not_before: Option<String>,
-    /// How often it may be tried. 429, and 503 with Retry-After, do not count.
+    /// How often it may be tried. 429, and 503 with Retry-After, do not count; 200 of them end it all the same.
     #[schema(minimum = 1, maximum = 100, default = 5)]
     max_attempts: Option<i64>,
     /// The wait between attempts.
@@ -125,20 +125,46 @@ pub struct RotateRequest {
     overlap_seconds: Option<i64>,
 }
 
+/// The states of a message.
+#[derive(ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[allow(dead_code, reason = "describes what domain::filter reads")]
+pub enum Status {
+    /// Due later.
+    Scheduled,
+    /// Due.
+    Queued,
+    /// A push is under way.
+    Delivering,
+    /// Due again later.
+    Retrying,
+    /// Answered 2xx.
+    Delivered,
+    /// In the dead-letter queue.
+    Failed,
+    /// Cancelled.
+    Cancelled,
+}
+
 /// Filters of the message list.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[allow(dead_code, reason = "describes what domain::filter reads")]
 pub struct ListQuery {
-    /// scheduled, queued, delivering, retrying, delivered, failed or cancelled.
-    status: Option<String>,
-    /// A substring of the destination.
+    /// Only messages in this state; counts are of all states.
+    #[param(inline)]
+    status: Option<Status>,
+    /// A substring of the destination, as it is stored: in WHATWG form.
+    #[param(min_length = 1, max_length = 2048)]
     url: Option<String>,
     /// A label.
+    #[param(min_length = 1, max_length = 2048)]
     label: Option<String>,
-    /// Created at or after this RFC 3339 time.
+    /// Created at or after this RFC 3339 time, not before 1970.
+    #[param(format = DateTime)]
     from: Option<String>,
-    /// Created before this RFC 3339 time.
+    /// Created before this RFC 3339 time, not before 1970.
+    #[param(format = DateTime)]
     to: Option<String>,
     /// Rows in the page.
     #[param(minimum = 1, maximum = 200, default = 50)]

@@ -29,7 +29,10 @@ impl From<StoreError> for ApiError {
         match error {
             StoreError::Unavailable(detail) => {
                 tracing::warn!(detail, "the database is not available");
-                Self(Problem::new(Kind::Unavailable, "the database is not available right now; nothing was stored, try again"))
+                Self(Problem::new(
+                    Kind::Unavailable,
+                    "the database did not answer; try again, with an idempotencyKey where a publish must not happen twice: the first may have been stored",
+                ))
             }
             StoreError::Unmigrated(detail) => {
                 tracing::error!(detail, "the schema does not fit");

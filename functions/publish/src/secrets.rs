@@ -39,7 +39,7 @@ pub async fn rotate(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, body: Body)
     let caller = auth::caller(&ctx, &headers, Needs::Admin).await?;
     let bytes = request::bytes(&headers, body).await?;
     let mut overlap_s = limits::OVERLAP_SECONDS_DEFAULT;
-    if !bytes.is_empty() {
+    if !bytes.is_empty() && bytes != b"null" {
         let mut fields = Fields::parse(&bytes).map_err(|error| vec![error])?;
         overlap_s = fields.integer("overlapSeconds", 0..=limits::OVERLAP_SECONDS_MAX).unwrap_or(overlap_s);
         fields.finish()?;

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::limits::{ERRORS_MAX, MEMBERS_MAX};
+use crate::limits::{ERRORS_MAX, MEMBERS_MAX, NAME_CHARS_SHOWN};
 
 /// One thing wrong with a request.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
@@ -23,6 +23,11 @@ pub struct Fields<'a> {
     path: String,
     members: Vec<(String, &'a RawValue)>,
     errors: Vec<FieldError>,
+}
+
+/// A name as errors show it: a hostile one is cut.
+fn shown(name: &str) -> &str {
+    name.char_indices().nth(NAME_CHARS_SHOWN).map_or(name, |(end, _)| &name[..end])
 }
 
 struct Members<'a>(Vec<(String, &'a RawValue)>);
@@ -95,13 +100,16 @@ impl<'a> Fields<'a> {
         let twice: Vec<String> = names.windows(2).filter(|w| w[0] == w[1]).map(|w| w[0].to_owned()).collect();
         for name in twice {
             fields.refuse(&name, "is given more than once");
+            // What is said of the first stands for all.
+            let mut first = true;
+            fields.members.retain(|(other, _)| *other != name || std::mem::take(&mut first));
         }
         Ok(fields)
     }
 
     /// Notes that a member is wrong; `detail` continues the sentence that its name begins.
     pub fn refuse(&mut self, name: &str, detail: impl AsRef<str>) {
-        self.refuse_at(&[name], format!("{name} {}", detail.as_ref()));
+        self.refuse_at(&[name], format!("{} {}", shown(name), detail.as_ref()));
     }
 
     /// Notes that what lies at a path below this object is wrong; `detail` is the whole sentence.
@@ -109,7 +117,7 @@ impl<'a> Fields<'a> {
         let mut pointer = self.path.clone();
         for name in path {
             pointer.push('/');
-            pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
+            pointer.push_str(&shown(name).replace('~', "~0").replace('/', "~1"));
         }
         if self.errors.len() < ERRORS_MAX {
             self.errors.push(FieldError { pointer, detail });
@@ -237,7 +245,7 @@ impl<'a> Fields<'a> {
         for (key, value) in members {
             match serde_json::from_str::<String>(value.get()) {
                 Ok(text) => pairs.push((key, text)),
-                Err(_) => self.refuse_at(&[name, &key], format!("{key} must be a string")),
+                Err(_) => self.refuse_at(&[name, &key], format!("{} must be a string", shown(&key))),
             }
         }
         pairs
@@ -269,7 +277,7 @@ mod tests {
         let errors = fields.finish().unwrap_err();
         let mut pointers: Vec<&str> = errors.iter().map(|e| e.pointer.as_str()).collect();
         pointers.sort_unstable();
-        assert_eq!(pointers, ["/a", "/a", "/a", "/b", "/c/d", "/c/e~1f", "/g"]);
+        assert_eq!(pointers, ["/a", "/a", "/b", "/c/d", "/c/e~1f", "/g"]);
     }
 
     #[test]

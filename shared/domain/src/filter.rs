@@ -64,9 +64,12 @@ pub fn messages(query: &[(String, String)]) -> Result<MessageFilter, Vec<FieldEr
     Ok(filter)
 }
 
-fn each(query: &[(String, String)], mut take: impl FnMut(&str, &str) -> Result<(), String>) -> Result<(), Vec<FieldError>> {
-    let wrong = |(name, value): &(String, String)| {
-        let detail = take(name, value).err()?;
+fn each<'q>(query: &'q [(String, String)], mut take: impl FnMut(&str, &str) -> Result<(), String>) -> Result<(), Vec<FieldError>> {
+    let mut seen = Vec::new();
+    let wrong = |(name, value): &'q (String, String)| {
+        let twice = seen.contains(&name.as_str());
+        seen.push(name.as_str());
+        let detail = if twice { "is given more than once".to_owned() } else { take(name, value).err()? };
         Some(FieldError { pointer: name.clone(), detail: format!("{name} {detail}") })
     };
     let errors: Vec<FieldError> = query.iter().filter_map(wrong).take(limits::ERRORS_MAX).collect();
@@ -116,6 +119,11 @@ mod tests {
         let filter =
             read(&[("status", "failed"), ("url", "hook"), ("label", "a"), ("from", "2027-01-31T09:00:00Z"), ("limit", "200")]).unwrap();
         assert_eq!((filter.status.as_deref(), filter.page.limit, filter.from_ms), (Some("failed"), 200, Some(1_801_386_000_000)));
+    }
+
+    #[test]
+    fn a_parameter_is_given_once() {
+        assert_eq!(read(&[("limit", "1"), ("limit", "2")]), Err(vec!["limit".to_owned()]));
     }
 
     #[test]

@@ -10,7 +10,7 @@ pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
 pub const LABELS_MAX: usize = 10;
 /// One label, in characters.
 pub const LABEL_CHARS_MAX: usize = 64;
-/// Longest delay: ten years of 365 days.
+/// Longest delay: 3,650 days.
 pub const DELAY_SECONDS_MAX: i64 = 315_360_000;
 /// Largest retry budget.
 pub const ATTEMPTS_MAX: i64 = 100;
@@ -40,10 +40,14 @@ pub const RESPONSE_HEADERS_BYTES_MAX: usize = 8192;
 pub const RETRY_AFTER_MS_MAX: u64 = 86_400_000;
 /// Pushes answered 429 (or 503 with Retry-After) before a message fails.
 pub const THROTTLES_MAX: u32 = 200;
+/// Shortest wait after such an answer.
+pub const THROTTLE_WAIT_MS_MIN: u64 = 1_000;
 /// Pushes whose process died before a message fails.
 pub const LOST_MAX: i16 = 30;
 /// Members of an object, or entries of an array, in a request; a body's own are not counted.
 pub const MEMBERS_MAX: usize = 100;
+/// Characters of a field's name that an error shows.
+pub const NAME_CHARS_SHOWN: usize = 128;
 /// Errors that one answer lists.
 pub const ERRORS_MAX: usize = 20;
 /// Rows in one page of a list.

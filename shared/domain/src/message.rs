@@ -2,7 +2,7 @@
 //! the push (platform) and recording the verdict (store).
 
 use crate::ids::MessageId;
-use crate::limits::{RESPONSE_HEADERS_BYTES_MAX, RETRY_AFTER_MS_MAX, THROTTLES_MAX};
+use crate::limits::{RESPONSE_HEADERS_BYTES_MAX, RETRY_AFTER_MS_MAX, THROTTLE_WAIT_MS_MIN, THROTTLES_MAX};
 use crate::retry::{self, Backoff};
 use crate::signing::Secret;
 
@@ -53,22 +53,35 @@ pub struct Outcome {
 /// An answer or its absence.
 #[derive(Clone, Debug)]
 pub enum Reply {
-    /// The endpoint answered.
-    Response {
-        /// HTTP status.
-        status: u16,
-        /// Headers in order.
-        headers: Vec<(String, String)>,
-        /// The first [`crate::limits::RESPONSE_BODY_BYTES_MAX`] bytes.
-        body: Vec<u8>,
-    },
+    /// The endpoint answered: completely, or more than is kept.
+    Response(Answer),
     /// It did not.
     Failed {
         /// What kind of failure.
         kind: Failure,
         /// In words, for the person who looks at the attempt.
         detail: String,
+        /// What had arrived of an answer that was not completed.
+        partial: Option<Answer>,
     },
+}
+
+/// What an endpoint said.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// Headers in order.
+    pub headers: Vec<(String, String)>,
+    /// The first [`crate::limits::RESPONSE_BODY_BYTES_MAX`] bytes.
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    /// A failure before anything was answered.
+    pub fn failed(kind: Failure, detail: impl Into<String>) -> Self {
+        Self::Failed { kind, detail: detail.into(), partial: None }
+    }
 }
 
 /// Why there is no answer.
@@ -135,18 +148,21 @@ impl Settlement {
 /// Judges a push. `now_ms` is the database's time at its end, in milliseconds since 1970.
 pub fn settle(job: &Job, outcome: Outcome, now_ms: i64) -> Settlement {
     let duration_ms = outcome.duration_ms;
-    let (status, headers, body, failure) = match outcome.result {
-        Reply::Response { status, headers, body } => (Some(status), headers, Some(body), None),
-        Reply::Failed { kind, detail } => (None, Vec::new(), None, Some((kind, detail))),
+    let (answer, failure) = match outcome.result {
+        Reply::Response(answer) => (Some(answer), None),
+        Reply::Failed { kind, detail, partial } => (partial, Some((kind, detail))),
     };
+    let status = answer.as_ref().map(|answer| answer.status);
+    let (headers, body) = answer.map_or((Vec::new(), None), |answer| (answer.headers, Some(answer.body)));
     let asked = retry::retry_after_ms(&headers, now_ms).filter(|_| status.is_none_or(|s| s >= 300));
     let retry_after_ms = asked.map(|ms| ms.min(RETRY_AFTER_MS_MAX));
-    let throttled = status == Some(429) || (status == Some(503) && asked.is_some());
-    let verdict = verdict(job, status, &headers, failure.as_ref().map(|f| f.0), throttled, retry_after_ms.unwrap_or(0));
+    let says_when = asked.is_some() || headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("retry-after"));
+    let throttled = failure.is_none() && (status == Some(429) || (status == Some(503) && says_when));
+    let verdict = verdict(job, status, &headers, failure.as_ref().map(|f| f.0), throttled, retry_after_ms);
     let error = match (&failure, status) {
         (Some((_, detail)), _) => Some(detail.clone()),
         (None, Some(200..300)) => None,
-        (None, _) => Some(explain(status.unwrap_or_default(), asked, verdict)),
+        (None, _) => Some(explain(status.unwrap_or_default(), asked, throttled, verdict)),
     };
     let (response_headers, response_body) = (bounded(headers), body);
     Settlement {
@@ -169,43 +185,53 @@ fn verdict(
     headers: &[(String, String)],
     failure: Option<Failure>,
     throttled: bool,
-    floor_ms: u64,
+    floor_ms: Option<u64>,
 ) -> Verdict {
     let stop = headers.iter().any(|(name, value)| name.eq_ignore_ascii_case("tikku-no-retry") && value.trim().eq_ignore_ascii_case("true"));
     let (spent, budget) = if throttled { (job.throttles + 1, THROTTLES_MAX) } else { (job.attempts + 1, job.max_attempts) };
-    match status {
-        Some(200..300) => Verdict::Delivered,
-        Some(410) => Verdict::Failed,
+    match (failure, status) {
+        (None, Some(200..300)) => Verdict::Delivered,
+        (None, Some(410)) => Verdict::Failed,
         _ if stop || failure == Some(Failure::Invalid) || spent >= budget => Verdict::Failed,
+        // An endpoint that says when to come back is not made to wait longer each time.
+        _ if throttled => {
+            let grown = if floor_ms.is_some() { 1 } else { spent };
+            let wait_ms = retry::delay_ms(&job.backoff, grown, job.id.0.as_bytes());
+            Verdict::Retrying { delay_ms: wait_ms.max(floor_ms.unwrap_or(0)).max(THROTTLE_WAIT_MS_MIN) }
+        }
         _ => {
             let wait_ms = retry::delay_ms(&job.backoff, spent, job.id.0.as_bytes());
-            Verdict::Retrying { delay_ms: wait_ms.max(floor_ms) }
+            Verdict::Retrying { delay_ms: wait_ms.max(floor_ms.unwrap_or(0)) }
         }
     }
 }
 
-fn explain(status: u16, asked: Option<u64>, verdict: Verdict) -> String {
+fn explain(status: u16, asked: Option<u64>, throttled: bool, verdict: Verdict) -> String {
     let mut text = match status {
         300..400 => format!("the endpoint answered {status}; redirects are not followed: publish to the final address"),
         410 => "the endpoint answered 410 Gone: no further attempts".to_owned(),
         _ => format!("the endpoint answered {status}"),
     };
-    if let Some(ms) = asked.filter(|ms| *ms > RETRY_AFTER_MS_MAX && verdict != Verdict::Failed) {
+    if throttled && verdict == Verdict::Failed {
+        text.push_str(&format!("; it turned pushes away {THROTTLES_MAX} times, which is the most"));
+    } else if let Some(ms) = asked.filter(|ms| *ms > RETRY_AFTER_MS_MAX && verdict != Verdict::Failed) {
         text.push_str(&format!("; it asked for a wait of {} s, capped at {} s", ms / 1000, RETRY_AFTER_MS_MAX / 1000));
     }
     text
 }
 
-/// As many whole headers as fit the limit.
+/// The whole headers that fit the limit.
 fn bounded(headers: Vec<(String, String)>) -> Vec<(String, String)> {
     let mut room = RESPONSE_HEADERS_BYTES_MAX;
     let fits = |(name, value): &(String, String)| {
         let size = name.len() + value.len();
         let fits = size <= room;
-        room = room.saturating_sub(size);
+        if fits {
+            room -= size;
+        }
         fits
     };
-    headers.into_iter().take_while(fits).collect()
+    headers.into_iter().filter(fits).collect()
 }
 
 /// The headers of a push besides the publisher's own: signature, attempt, and defaults that the publisher may replace.
@@ -257,17 +283,17 @@ mod tests {
 
     fn answer(status: u16, headers: &[(&str, &str)]) -> Outcome {
         let headers = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        Outcome { duration_ms: 5, result: Reply::Response { status, headers, body: b"body".to_vec() } }
+        Outcome { duration_ms: 5, result: Reply::Response(Answer { status, headers, body: b"body".to_vec() }) }
     }
 
     fn failure(kind: Failure) -> Outcome {
-        Outcome { duration_ms: 5, result: Reply::Failed { kind, detail: "why".to_owned() } }
+        Outcome { duration_ms: 5, result: Reply::failed(kind, "why") }
     }
 
     #[test]
     fn statuses_decide() {
         let retry = |delay_ms| Verdict::Retrying { delay_ms };
-        let table: [(u16, &[(&str, &str)], Verdict, bool); 13] = [
+        let table: [(u16, &[(&str, &str)], Verdict, bool); 14] = [
             (200, &[], Verdict::Delivered, false),
             (204, &[("Tikku-No-Retry", "true")], Verdict::Delivered, false),
             (299, &[("Retry-After", "9")], Verdict::Delivered, false),
@@ -280,6 +306,7 @@ mod tests {
             (500, &[("Retry-After", "9")], retry(9000), false),
             (503, &[], retry(5000), false),
             (503, &[("Retry-After", "2")], retry(5000), true),
+            (503, &[("Retry-After", "0")], retry(5000), true),
             (429, &[("Retry-After", "31536000")], retry(RETRY_AFTER_MS_MAX), true),
         ];
         for (status, headers, verdict, throttled) in table {
@@ -309,6 +336,27 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_breaks_off_is_kept_and_is_no_delivery() {
+        let partial = Some(Answer { status: 200, headers: vec![("a".into(), "b".into())], body: b"abc".to_vec() });
+        let outcome = Outcome { duration_ms: 5, result: Reply::Failed { kind: Failure::Timeout, detail: "slow".into(), partial } };
+        let settled = settle(&job(), outcome, 0);
+        assert_eq!((settled.verdict, settled.status), (Verdict::Retrying { delay_ms: 5000 }, Some(200)));
+        assert_eq!((settled.error.as_deref(), settled.response_body.as_deref()), (Some("slow"), Some(&b"abc"[..])));
+    }
+
+    #[test]
+    fn a_wait_that_is_asked_for_does_not_grow_and_throttling_ends_with_a_reason() {
+        let growing = Job { backoff: Backoff { kind: BackoffKind::Linear, ..job().backoff }, throttles: 7, ..job() };
+        let delay = |headers: &[(&str, &str)]| settle(&growing, answer(429, headers), 0).verdict;
+        assert_eq!(delay(&[("Retry-After", "9")]), Verdict::Retrying { delay_ms: 9000 });
+        assert_eq!(delay(&[]), Verdict::Retrying { delay_ms: 40_000 });
+        let hasty = Job { backoff: Backoff { initial_ms: 0, ..job().backoff }, ..job() };
+        assert_eq!(settle(&hasty, answer(429, &[]), 0).verdict, Verdict::Retrying { delay_ms: THROTTLE_WAIT_MS_MIN });
+        let last = settle(&Job { throttles: THROTTLES_MAX - 1, ..job() }, answer(429, &[]), 0);
+        assert!(last.error.unwrap().contains("200 times"));
+    }
+
+    #[test]
     fn a_capped_wait_is_recorded() {
         let settled = settle(&job(), answer(429, &[("Retry-After", "31536000")]), 0);
         assert_eq!(settled.retry_after_ms, Some(RETRY_AFTER_MS_MAX));
@@ -319,7 +367,7 @@ mod tests {
     fn response_headers_are_bounded() {
         let long = "v".repeat(5000);
         let settled = settle(&job(), answer(500, &[("a", &long), ("b", &long), ("c", "1")]), 0);
-        assert_eq!(settled.response_headers.len(), 1);
+        assert_eq!(settled.response_headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["a", "c"]);
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use tikku_domain::destination::UrlPolicy;
 use tikku_domain::limits::{TIMEOUT_RESERVE_SECONDS, TIMEOUT_SECONDS_MAX};
-use tokio::sync::Semaphore;
+
+use crate::Lanes;
 
 /// A setting that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -23,8 +24,8 @@ pub struct Config {
     pub policy: UrlPolicy,
     /// How long one deliver invocation may take, in seconds.
     pub host_limit_seconds: u64,
-    /// Pushes in flight at once within this process: one permit each, held while the push lasts.
-    pub slots: Arc<Semaphore>,
+    /// Room for pushes in flight within this process.
+    pub lanes: Arc<Lanes>,
     /// Rows that one tick hands over at most; a queue in memory is not endless.
     pub tick_rows_max: usize,
     /// Name of this process, shown with each attempt.
@@ -32,7 +33,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads `TIKKU_ALLOW_HTTP`, `TIKKU_ALLOW_CIDRS` and `TIKKU_HOST_LIMIT_SECONDS` through `get`.
+    /// Reads `TIKKU_ALLOW_HTTP`, `TIKKU_ALLOW_CIDRS` and `TIKKU_HOST_LIMIT_SECONDS` through `get`; so many slots and no slow lane.
     pub fn read(get: impl Fn(&str) -> Option<String>, slots: usize, worker: String) -> Result<Self, ConfigError> {
         let allow_http = get("TIKKU_ALLOW_HTTP").is_some_and(|text| text.eq_ignore_ascii_case("true"));
         let mut allow_cidrs = Vec::new();
@@ -51,7 +52,7 @@ impl Config {
         Ok(Self {
             policy: UrlPolicy { allow_http, allow_cidrs },
             host_limit_seconds,
-            slots: Arc::new(Semaphore::new(slots)),
+            lanes: Arc::new(Lanes::new(slots, 0)),
             tick_rows_max: usize::MAX,
             worker,
         })

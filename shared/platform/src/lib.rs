@@ -2,6 +2,7 @@
 //! The twin modules `native` and `worker` are chosen here and nowhere else. Out of scope: deciding anything.
 
 mod config;
+mod lanes;
 mod push;
 mod wake;
 
@@ -18,6 +19,7 @@ pub use native::{db, http, log, queue, time};
 pub use worker::{db, http, log, queue, time};
 
 pub use config::{Config, ConfigError};
+pub use lanes::Lanes;
 pub use push::Push;
 pub use tikku_store::Kick;
 pub use wake::{Parcel, QueueError, decode_ids, encode_ids, parcels};

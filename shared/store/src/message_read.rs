@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
-use tikku_domain::filter::MessageFilter;
+use tikku_domain::filter::{MessageFilter, STATES};
 use tikku_domain::ids::{AccountId, MessageId};
 use tikku_domain::retry::Backoff;
 use tikku_domain::view::{AttemptView, BackoffView, MessageDetail, MessagePage, MessageView};
@@ -95,8 +95,10 @@ impl Store {
         rows.truncate(f.page.limit as usize);
         let data = rows.iter().map(view).collect::<Result<Vec<_>, _>>()?;
         let next_cursor = data.last().filter(|_| !last).map(|m| m.id.clone());
-        let counts: BTreeMap<String, i64> =
-            self.rows(COUNTS, &shared()).await?.iter().map(|row| (row.get("state"), row.get("n"))).collect();
+        let mut counts: BTreeMap<String, i64> = STATES.map(|state| (state.to_owned(), 0)).into();
+        for row in self.rows(COUNTS, &shared()).await? {
+            counts.insert(row.get("state"), row.get("n"));
+        }
         Ok(MessagePage { data, next_cursor, counts })
     }
 }

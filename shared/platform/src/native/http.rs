@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Method, redirect};
+use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, Method, Response, redirect};
 use tikku_domain::destination::{self, UrlPolicy};
 use tikku_domain::limits::RESPONSE_BODY_BYTES_MAX;
-use tikku_domain::message::{Failure, Outcome, Reply};
+use tikku_domain::message::{Answer, Failure, Outcome, Reply};
+use tokio::time::{Instant, timeout_at};
 
 use super::time::Stopwatch;
 use super::tls;
@@ -46,43 +47,55 @@ impl Http {
     /// Makes a push; whatever comes of it is a value.
     pub async fn push(&self, push: Push) -> Outcome {
         let watch = Stopwatch::start();
-        let limit = Duration::from_millis(push.timeout_ms);
-        let result = match tokio::time::timeout(limit, self.exchange(push)).await {
-            Ok(reply) => reply,
-            Err(_) => failed(Failure::Timeout, format!("no complete answer within {} s", limit.as_secs())),
+        let end = Instant::now() + Duration::from_millis(push.timeout_ms);
+        let late = format!("no complete answer within {} s", push.timeout_ms.div_ceil(1000));
+        let result = match timeout_at(end, self.send(push)).await {
+            Err(_) => Reply::failed(Failure::Timeout, late),
+            Ok(Err(reply)) => reply,
+            Ok(Ok(response)) => read(response, end, late).await,
         };
         Outcome { duration_ms: watch.elapsed_ms(), result }
     }
 
-    async fn exchange(&self, push: Push) -> Reply {
+    /// Sends the request and waits for the answer's head.
+    async fn send(&self, push: Push) -> Result<Response, Reply> {
         if let Err(error) = destination::parse(&self.policy, push.url.as_str()) {
-            return failed(Failure::Refused, error.to_string());
+            return Err(Reply::failed(Failure::Refused, error.to_string()));
         }
-        let (method, headers) = match (Method::from_bytes(push.method.as_bytes()), header_map(&push.headers)) {
-            (Ok(method), Some(headers)) => (method, headers),
-            _ => return failed(Failure::Invalid, "the method or a header cannot be sent".to_owned()),
+        let (Ok(method), Some(mut headers)) = (Method::from_bytes(push.method.as_bytes()), header_map(&push.headers)) else {
+            return Err(Reply::failed(Failure::Invalid, "the method or a header cannot be sent"));
         };
+        if push.body.is_empty() && matches!(method, Method::POST | Method::PUT | Method::PATCH) {
+            // RFC 9110, section 8.6: a method that has a meaning for content says that there is none.
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
         let sent = self.client.request(method, push.url).headers(headers).body(push.body).send().await;
-        let mut response = match sent {
-            Ok(response) => response,
-            Err(error) => return explain(&error),
-        };
-        let mut body = Vec::new();
-        while body.len() < RESPONSE_BODY_BYTES_MAX {
-            match response.chunk().await {
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk[..chunk.len().min(RESPONSE_BODY_BYTES_MAX - body.len())]),
-                Ok(None) => break,
-                Err(error) => return explain(&error),
-            }
-        }
-        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-        let headers = response.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
-        Reply::Response { status: response.status().as_u16(), headers, body }
+        sent.map_err(|error| {
+            let (kind, detail) = explain(&error);
+            Reply::failed(kind, detail)
+        })
     }
 }
 
-fn failed(kind: Failure, detail: String) -> Reply {
-    Reply::Failed { kind, detail }
+/// Reads as much of the body as is kept. What arrived of an answer that breaks off is kept with the failure.
+async fn read(mut response: Response, end: Instant, late: String) -> Reply {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let headers = response.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
+    let mut answer = Answer { status: response.status().as_u16(), headers, body: Vec::new() };
+    while answer.body.len() < RESPONSE_BODY_BYTES_MAX {
+        let (kind, detail) = match timeout_at(end, response.chunk()).await {
+            Ok(Ok(Some(chunk))) => {
+                let room = RESPONSE_BODY_BYTES_MAX - answer.body.len();
+                answer.body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+                continue;
+            }
+            Ok(Ok(None)) => break,
+            Ok(Err(error)) => explain(&error),
+            Err(_) => (Failure::Timeout, late),
+        };
+        return Reply::Failed { kind, detail, partial: Some(answer) };
+    }
+    Reply::Response(answer)
 }
 
 fn header_map(headers: &[(String, String)]) -> Option<HeaderMap> {
@@ -94,21 +107,21 @@ fn header_map(headers: &[(String, String)]) -> Option<HeaderMap> {
 }
 
 /// Sorts reqwest's error by what it means for the message, with the innermost cause in words.
-fn explain(error: &reqwest::Error) -> Reply {
+fn explain(error: &reqwest::Error) -> (Failure, String) {
     let mut cause: &dyn Error = error;
     while let Some(source) = cause.source() {
         if let Some(refused) = source.downcast_ref::<AddressRefused>() {
-            return failed(Failure::Refused, refused.to_string());
+            return (Failure::Refused, refused.to_string());
         }
         cause = source;
     }
     if error.is_connect() {
-        return failed(Failure::Connect, format!("no connection: {cause}"));
+        return (Failure::Connect, format!("no connection: {cause}"));
     }
     if error.is_builder() {
-        return failed(Failure::Invalid, format!("the request cannot be sent: {cause}"));
+        return (Failure::Invalid, format!("the request cannot be sent: {cause}"));
     }
-    failed(Failure::Interrupted, format!("the connection broke before the answer was complete: {cause}"))
+    (Failure::Interrupted, format!("the connection broke before the answer was complete: {cause}"))
 }
 
 /// The name leads to an address that pushes may not reach.

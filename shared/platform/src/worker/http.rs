@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use futures_util::future::{Either, select};
 use tikku_domain::destination::{self, UrlPolicy};
 use tikku_domain::limits::RESPONSE_BODY_BYTES_MAX;
-use tikku_domain::message::{Failure, Outcome, Reply};
+use tikku_domain::message::{Answer, Failure, Outcome, Reply};
 use worker::js_sys::Uint8Array;
 use worker::send::SendFuture;
 use worker::web_sys::{Headers, RequestCache, RequestInit, RequestRedirect};
@@ -45,21 +45,26 @@ impl Http {
 /// Fetches within the push's timeout, and aborts whatever is still under way at its end.
 async fn exchange(policy: &UrlPolicy, push: &Push) -> Reply {
     if let Err(refused) = destination::parse(policy, push.url.as_str()) {
-        return failed(Failure::Refused, refused.to_string());
+        return Reply::failed(Failure::Refused, refused.to_string());
     }
     let request = match request(push) {
         Ok(request) => request,
-        Err(error) => return failed(Failure::Invalid, worker::Error::from(error).to_string()),
+        Err(error) => return Reply::failed(Failure::Invalid, worker::Error::from(error).to_string()),
     };
     let abort = AbortController::default();
     let signal = abort.signal();
     let timeout = Delay::from(Duration::from_millis(push.timeout_ms));
-    match select(pin!(fetch(request, &signal)), timeout).await {
-        Either::Left((reply, _)) => reply,
+    let mut answer = None;
+    let fetched = match select(pin!(fetch(request, &signal, &mut answer)), timeout).await {
+        Either::Left((fetched, _)) => fetched,
         Either::Right(((), _)) => {
             abort.abort();
-            failed(Failure::Timeout, format!("no complete answer within {} s", push.timeout_ms / 1000))
+            Err((Failure::Timeout, format!("no complete answer within {} s", push.timeout_ms.div_ceil(1000))))
         }
+    };
+    match fetched {
+        Ok(()) => Reply::Response(answer.unwrap_or_default()),
+        Err((kind, detail)) => Reply::Failed { kind, detail, partial: answer },
     }
 }
 
@@ -83,43 +88,32 @@ fn request(push: &Push) -> Result<Request, JsValue> {
     Ok(worker::web_sys::Request::new_with_str_and_init(push.url.as_str(), &init)?.into())
 }
 
-async fn fetch(request: Request, signal: &AbortSignal) -> Reply {
-    let mut response = match Fetch::Request(request).send_with_signal(signal).await {
-        Ok(response) => response,
-        Err(error) => return unanswered(&error),
-    };
-    match body_head(&mut response).await {
-        Ok(body) => Reply::Response { status: response.status_code(), headers: response.headers().entries().collect(), body },
-        Err(error) => failed(Failure::Interrupted, format!("the connection broke before the answer was complete: {error}")),
-    }
-}
-
-/// Reads the first `RESPONSE_BODY_BYTES_MAX` bytes. Dropping the stream cancels the rest, which frees the connection.
-async fn body_head(response: &mut Response) -> worker::Result<Vec<u8>> {
-    let mut head = Vec::new();
+/// Fetches and reads as much of the body as is kept, into `answer` as it arrives. Dropping the stream cancels the rest, which frees
+/// the connection.
+async fn fetch(request: Request, signal: &AbortSignal, answer: &mut Option<Answer>) -> Result<(), (Failure, String)> {
+    let mut response = Fetch::Request(request).send_with_signal(signal).await.map_err(|error| unanswered(&error))?;
+    let head = Answer { status: response.status_code(), headers: response.headers().entries().collect(), body: Vec::new() };
+    let body = &mut answer.insert(head).body;
     if !matches!(response.body(), ResponseBody::Stream(_)) {
-        return Ok(head);
+        return Ok(());
     }
-    let mut stream = response.stream()?;
-    while head.len() < RESPONSE_BODY_BYTES_MAX
+    let broke = |error: worker::Error| (Failure::Interrupted, format!("the connection broke before the answer was complete: {error}"));
+    let mut stream = response.stream().map_err(broke)?;
+    while body.len() < RESPONSE_BODY_BYTES_MAX
         && let Some(chunk) = stream.next().await
     {
-        let chunk = chunk?;
-        let room = RESPONSE_BODY_BYTES_MAX - head.len();
-        head.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        let chunk = chunk.map_err(broke)?;
+        let room = RESPONSE_BODY_BYTES_MAX - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
     }
-    Ok(head)
+    Ok(())
 }
 
 /// Sorts fetch's error by its text, the only sign it gives. A refused connection reads like one that broke later.
-fn unanswered(error: &worker::Error) -> Reply {
+fn unanswered(error: &worker::Error) -> (Failure, String) {
     let text = error.to_string();
     if text.contains("Network connection lost") {
-        return failed(Failure::Interrupted, format!("the connection was refused, or broke before an answer came: {text}"));
+        return (Failure::Interrupted, format!("the connection was refused, or broke before an answer came: {text}"));
     }
-    failed(Failure::Connect, format!("no connection: {text}"))
-}
-
-fn failed(kind: Failure, detail: String) -> Reply {
-    Reply::Failed { kind, detail }
+    (Failure::Connect, format!("no connection: {text}"))
 }
