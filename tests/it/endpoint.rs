@@ -65,6 +65,8 @@ pub enum Ending {
     Hang,
     /// The head is sent, then 64 KiB pieces until the other side has had enough.
     Endless,
+    /// Head and body are sent, and the answer does not end.
+    Stall,
     /// The connection is closed without an answer.
     Drop,
     /// It is sent whole after [`Endpoint::release`].
@@ -294,7 +296,7 @@ async fn answer(request: Request<Body>, connection: usize) -> Result<Response<Bo
             state.released.notified().await;
             Ok(respond(reply, &state))
         }
-        Ending::Whole | Ending::Endless => Ok(respond(reply, &state)),
+        Ending::Whole | Ending::Endless | Ending::Stall => Ok(respond(reply, &state)),
     }
 }
 
@@ -303,7 +305,11 @@ fn respond(reply: Reply, state: &Arc<State>) -> Response<Body> {
     for (name, value) in &reply.headers {
         response = response.header(name, value);
     }
-    let body = if reply.ending == Ending::Endless { endless(Cut(state.clone())) } else { Body::from(reply.body) };
+    let body = match reply.ending {
+        Ending::Endless => endless(Cut(state.clone())),
+        Ending::Stall => stalled(reply.body.into()),
+        _ => Body::from(reply.body),
+    };
     response.body(body).unwrap()
 }
 
@@ -314,6 +320,11 @@ impl Drop for Cut {
     fn drop(&mut self) {
         self.0.cut.store(true, Ordering::Relaxed);
     }
+}
+
+fn stalled(beginning: Bytes) -> Body {
+    let sent = futures_util::stream::once(async { Ok::<_, Infallible>(beginning) });
+    Body::from_stream(sent.chain(futures_util::stream::pending()))
 }
 
 fn endless(cut: Cut) -> Body {

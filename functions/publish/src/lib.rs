@@ -56,11 +56,6 @@ pub fn router(ctx: Arc<Ctx>) -> Router {
         .with_state(ctx)
 }
 
-/// The OpenAPI 3.1 document, as `/openapi.json` answers it.
-pub fn openapi_json() -> String {
-    openapi::json()
-}
-
 async fn no_route() -> ApiError {
     Problem::new(Kind::NotFound, "there is no such route; /openapi.json lists them all").into()
 }

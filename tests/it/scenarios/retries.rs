@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
 use serde_json::json;
 
 use super::{SOON, assert_signed, attempts, message, ms, one_second, statuses};
@@ -122,6 +123,34 @@ fn an_endpoint_that_never_answers_holds_up_no_other() {
         join_all((0..20).map(|_| d.api.publish(&message(&quick, json!({}))))).await;
         quick.wait(20, SOON).await;
         assert_eq!(d.api.message(&id).await["status"], "delivering", "20 messages waited beside a hanging one");
+    });
+}
+
+#[test]
+fn a_thousand_pushes_that_hang_hold_up_no_other_destination() {
+    // More than a process has slots for.
+    on_own(&[Host::Dev], Options { name: "hang-many".to_owned(), ..Options::default() }, async |d| {
+        let (hanging, quick) = (Endpoint::scripted([Reply::status(200).ending(Ending::Hang)]), Endpoint::new());
+        let hang = message(&hanging, json!({ "maxAttempts": 1, "timeoutSeconds": 60 }));
+        stream::iter(0..1_000).map(|_| d.api.publish(&hang)).buffer_unordered(16).collect::<Vec<_>>().await;
+        hanging.wait(500, SOON).await;
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        for n in 1..=5 {
+            d.api.publish(&message(&quick, json!({}))).await;
+            quick.wait(n, Duration::from_secs(3)).await;
+        }
+    });
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_kept_and_tried_again() {
+    on(ALL, async |d| {
+        let endpoint = Endpoint::scripted([Reply::status(200).body("abc").ending(Ending::Stall), Reply::status(200)]);
+        let id = d.api.publish(&message(&endpoint, json!({ "timeoutSeconds": 2, "backoff": one_second() }))).await;
+        let kept = d.api.until(&id, "delivered", SOON).await;
+        let first = &attempts(&kept)[0];
+        assert_eq!((&first["responseStatus"], &first["responseBody"]), (&json!(200), &json!("abc")), "{first:#}");
+        assert!(first["error"].to_string().contains("within 2 s"), "{first:#}");
     });
 }
 
