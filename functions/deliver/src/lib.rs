@@ -9,7 +9,7 @@ use futures_util::future::{Either, join, select};
 use futures_util::stream::FuturesUnordered;
 use tikku_domain::destination::{self, DestinationError};
 use tikku_domain::ids::MessageId;
-use tikku_domain::limits::{LOAD_BYTES_MAX, START_WITHIN_MS, WINDOW_MS};
+use tikku_domain::limits::{LOAD_BYTES_MAX, WINDOW_MS};
 use tikku_domain::message::{self, Failure, Job, Outcome, Reply, Settlement};
 use tikku_platform::time::{self, Stopwatch};
 use tikku_platform::{Ctx, Push};
@@ -25,8 +25,6 @@ const PERSIST_PAUSE_MS_MAX: u64 = 6_400;
 const SLOW_MS: u64 = 1_000;
 /// What was put back is looked at again after this.
 const PUT_BACK_MS: u64 = 5_000;
-/// A job that starts later than this after it could have was held up by others of its batch.
-const HELD_UP_MS: u64 = 1_000;
 
 /// What became of a job.
 enum Done {
@@ -98,7 +96,7 @@ async fn deliver(ctx: &Ctx, mut job: Job, watch: Stopwatch) -> Done {
     }
     let slot = lanes.slot().await;
     let started_ms = watch.elapsed_ms();
-    let Some(timeout_ms) = room(&job, started_ms, ctx.config.batch_deadline_ms()) else { return unstarted };
+    let Some(timeout_ms) = message::room_ms(&job, started_ms, ctx.config.batch_deadline_ms()) else { return unstarted };
     let started_at_ms = job.now_ms.saturating_add_unsigned(started_ms);
     let body = job.body.take();
     let push = pin!(push(ctx, &job, url, body, timeout_ms, started_at_ms / 1000));
@@ -112,15 +110,6 @@ async fn deliver(ctx: &Ctx, mut job: Job, watch: Stopwatch) -> Done {
     };
     let ended_at_ms = started_at_ms.saturating_add_unsigned(watch.elapsed_ms().saturating_sub(started_ms));
     Done::Pushed { settlement: message::settle(&job, outcome, ended_at_ms), started_ms }
-}
-
-/// How long a push may take that starts now; `None` when it would come too late. One that was not held up starts in any case,
-/// with what the host's limit leaves it: put back, it would meet the same limit again.
-fn room(job: &Job, started_ms: u64, deadline_ms: u64) -> Option<u64> {
-    let left_ms = deadline_ms.saturating_sub(started_ms);
-    let held_up = started_ms > job.wait_ms + HELD_UP_MS;
-    let fits = job.timeout_ms <= left_ms && started_ms <= START_WITHIN_MS;
-    (fits || !held_up).then_some(job.timeout_ms.min(left_ms))
 }
 
 async fn push(
@@ -211,49 +200,5 @@ async fn persist<T, F: Future<Output = Result<T, StoreError>>>(statement: impl F
             }
             Ok(value) => return Ok(value),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tikku_domain::retry::Backoff;
-
-    use super::*;
-
-    fn job(timeout_ms: u64, wait_ms: u64) -> Job {
-        Job {
-            id: MessageId(uuid::Uuid::nil()),
-            fence: 1,
-            wait_ms,
-            now_ms: 0,
-            number: 1,
-            attempts: 0,
-            throttles: 0,
-            max_attempts: 1,
-            timeout_ms,
-            url: String::new(),
-            method: String::new(),
-            headers: Vec::new(),
-            body: None,
-            backoff: Backoff::default(),
-            secrets: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn a_push_starts_with_its_whole_timeout_or_is_put_back() {
-        assert_eq!(room(&job(30_000, 0), 0, 885_000), Some(30_000));
-        assert_eq!(room(&job(30_000, 2_000), 2_005, 885_000), Some(30_000));
-        assert_eq!(room(&job(30_000, 0), START_WITHIN_MS, 885_000), Some(30_000));
-        assert_eq!(room(&job(30_000, 0), START_WITHIN_MS + 1, 885_000), None);
-        assert_eq!(room(&job(40_000, 0), 4_999, 45_000), Some(40_000));
-        assert_eq!(room(&job(40_000, 0), 5_001, 45_000), None);
-    }
-
-    #[test]
-    fn a_timeout_that_never_fits_is_cut_instead_of_put_back_for_ever() {
-        assert_eq!(room(&job(840_000, 0), 10, 45_000), Some(44_990));
-        assert_eq!(room(&job(840_000, 2_000), 2_100, 45_000), Some(42_900));
-        assert_eq!(room(&job(840_000, 0), 4_000, 45_000), None);
     }
 }

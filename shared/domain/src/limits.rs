@@ -70,3 +70,5 @@ pub const WINDOW_MS: u64 = QUEUE_DELAY_MS_MAX;
 pub const LOAD_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// A loaded job that finds no slot within this is released unstarted; it is below the lease's 32 s of slack.
 pub const START_WITHIN_MS: u64 = 20_000;
+/// A job that starts later than this after it could have was held up by others of its batch.
+pub const HELD_UP_MS: u64 = 1_000;

@@ -2,7 +2,7 @@
 //! the push (platform) and recording the verdict (store).
 
 use crate::ids::MessageId;
-use crate::limits::{RESPONSE_HEADERS_BYTES_MAX, RETRY_AFTER_MS_MAX, THROTTLE_WAIT_MS_MIN, THROTTLES_MAX};
+use crate::limits::{HELD_UP_MS, RESPONSE_HEADERS_BYTES_MAX, RETRY_AFTER_MS_MAX, START_WITHIN_MS, THROTTLE_WAIT_MS_MIN, THROTTLES_MAX};
 use crate::retry::{self, Backoff};
 use crate::signing::Secret;
 
@@ -143,6 +143,15 @@ impl Settlement {
     pub fn unrecordable(self) -> Self {
         Self { error: Some("unrecordable".to_owned()), response_headers: Vec::new(), response_body: None, ..self }
     }
+}
+
+/// How long a push may take that starts `started_ms` after its load, where the batch must be through at `deadline_ms`; `None` when it would come too late. One that was not held up starts in any case,
+/// with what the host's limit leaves it: put back, it would meet the same limit again.
+pub fn room_ms(job: &Job, started_ms: u64, deadline_ms: u64) -> Option<u64> {
+    let left_ms = deadline_ms.saturating_sub(started_ms);
+    let held_up = started_ms > job.wait_ms + HELD_UP_MS;
+    let fits = job.timeout_ms <= left_ms && started_ms <= START_WITHIN_MS;
+    (fits || !held_up).then_some(job.timeout_ms.min(left_ms))
 }
 
 /// Judges a push. `now_ms` is the database's time at its end, in milliseconds since 1970.
@@ -288,6 +297,21 @@ mod tests {
 
     fn failure(kind: Failure) -> Outcome {
         Outcome { duration_ms: 5, result: Reply::failed(kind, "why") }
+    }
+
+    #[test]
+    fn a_push_starts_with_its_whole_timeout_or_is_put_back() {
+        let room = |timeout_ms, wait_ms, started_ms, deadline_ms| room_ms(&Job { timeout_ms, wait_ms, ..job() }, started_ms, deadline_ms);
+        assert_eq!(room(30_000, 0, 0, 885_000), Some(30_000));
+        assert_eq!(room(30_000, 2_000, 2_005, 885_000), Some(30_000));
+        assert_eq!(room(30_000, 0, START_WITHIN_MS, 885_000), Some(30_000));
+        assert_eq!(room(30_000, 0, START_WITHIN_MS + 1, 885_000), None);
+        assert_eq!(room(40_000, 0, 4_999, 45_000), Some(40_000));
+        assert_eq!(room(40_000, 0, 5_001, 45_000), None);
+        // A timeout that never fits is cut instead of put back for ever.
+        assert_eq!(room(840_000, 0, 10, 45_000), Some(44_990));
+        assert_eq!(room(840_000, 2_000, 2_100, 45_000), Some(42_900));
+        assert_eq!(room(840_000, 0, 4_000, 45_000), None);
     }
 
     #[test]
