@@ -93,6 +93,7 @@ mod tests {
 
     /// First and last address of each range are refused; the neighbours listed here are public.
     #[test]
+    #[allow(clippy::too_many_lines, reason = "a table")]
     fn ranges_end_exactly_where_the_registries_say() {
         let inside = [
             "0.0.0.0 0.255.255.255",

@@ -317,7 +317,8 @@ mod tests {
     #[test]
     fn statuses_decide() {
         let retry = |delay_ms| Verdict::Retrying { delay_ms };
-        let table: [(u16, &[(&str, &str)], Verdict, bool); 14] = [
+        type Case = (u16, &'static [(&'static str, &'static str)], Verdict, bool);
+        let table: [Case; 14] = [
             (200, &[], Verdict::Delivered, false),
             (204, &[("Tikku-No-Retry", "true")], Verdict::Delivered, false),
             (299, &[("Retry-After", "9")], Verdict::Delivered, false),

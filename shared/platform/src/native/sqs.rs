@@ -3,11 +3,8 @@
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
-use tikku_domain::ids::MessageId;
-use tikku_domain::limits::QUEUE_DELAY_MS_MAX;
 
-use crate::kick::encode_ids;
-use crate::{Kick, QueueError};
+use crate::{Kick, Parcel, QueueError, encode_ids, parcels};
 
 /// Ids in one entry: few, because an entry whose one id could not be recorded comes back whole.
 const IDS_MAX: usize = 10;

@@ -13,7 +13,7 @@ use tikku_domain::message::{Answer, Failure, Outcome, Reply};
 use worker::js_sys::Uint8Array;
 use worker::send::SendFuture;
 use worker::web_sys::{Headers, RequestCache, RequestInit, RequestRedirect};
-use worker::{AbortController, AbortSignal, Delay, Fetch, Request, Response, ResponseBody, wasm_bindgen::JsValue};
+use worker::{AbortController, AbortSignal, Delay, Fetch, Request, ResponseBody, wasm_bindgen::JsValue};
 
 use super::time::Stopwatch;
 use crate::Push;
