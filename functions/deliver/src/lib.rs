@@ -15,7 +15,7 @@ use tikku_platform::time::{self, Stopwatch};
 use tikku_platform::{Ctx, Push};
 use tikku_store::{Kick, Loaded, Settled, StoreError};
 use tokio::sync::mpsc;
-use url::Url;
+use url::{Position, Url};
 
 /// Outcomes that are known within this of each other are recorded by one statement.
 const GROUP_MS: u64 = 250;
@@ -90,7 +90,8 @@ async fn deliver(ctx: &Ctx, mut job: Job, watch: Stopwatch) -> Done {
         time::sleep_ms(left_ms).await;
     }
     let url = destination::parse(&ctx.config.policy, &job.url);
-    let place = url.as_ref().map(|url| url.origin().ascii_serialization()).unwrap_or_default();
+    // Scheme, host, port and path.
+    let place = url.as_ref().map(|url| url[..Position::AfterPath].to_owned()).unwrap_or_default();
     if lanes.is_stuck(&place) {
         return unstarted;
     }
