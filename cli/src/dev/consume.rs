@@ -91,9 +91,7 @@ async fn load(ctx: &Arc<Ctx>, ids: Vec<MessageId>, mut room: Option<OwnedSemapho
         Err(error) => {
             tracing::warn!(%error, ids = ids.len(), "could not load messages; trying again in a second");
             let kicks: Vec<Kick> = ids.into_iter().map(|id| Kick { id, wait_ms: RETRY_MS }).collect();
-            if let Err(error) = ctx.queue.send(&kicks).await {
-                tracing::warn!(%error, "the queue refused them; tick will hand them over");
-            }
+            ctx.kick(&kicks).await;
         }
     }
 }
