@@ -1,9 +1,10 @@
-//! `tikku migrate`, `accounts create`, `keys create`: commands that need only the database.
+//! `tikku migrate`, `accounts`, `keys create`: commands that need only the database.
 //!
 //! Out of scope: listing and revoking keys, which the HTTP API does.
 
 use anyhow::{Context, Result};
 use serde_json::json;
+use tikku_domain::account_settings::AccountView;
 use tikku_store::migrate::VERSION;
 
 use crate::database::{explain, given};
@@ -38,6 +39,46 @@ pub async fn create(name: &str, form: Form) -> Result<()> {
         Form::Json => say(&json!({ "id": account.id.to_string(), "name": name, "key": account.key }).to_string()),
     }
     Ok(())
+}
+
+/// Accounts that one statement reads.
+const LIST_ROWS: i64 = 1000;
+
+/// Prints all accounts by name.
+pub async fn list(form: Form) -> Result<()> {
+    let store = given()?;
+    let mut all: Vec<AccountView> = Vec::new();
+    loop {
+        let after = all.last().map(|account| account.name.clone()).unwrap_or_default();
+        let page = store.account_list(&after, LIST_ROWS).await.map_err(explain)?;
+        let last = (page.len() as i64) < LIST_ROWS;
+        all.extend(page);
+        if last {
+            break;
+        }
+    }
+    match form {
+        Form::Text if all.is_empty() => say("There are no accounts; `tikku accounts create NAME` makes one."),
+        Form::Text => all.iter().for_each(|account| say(&line(account))),
+        Form::Json => say(&json!({ "data": all }).to_string()),
+    }
+    Ok(())
+}
+
+/// Sets the request limit of the account named `name`.
+pub async fn limit(name: &str, requests_per_minute: i32, form: Form) -> Result<()> {
+    let changed = given()?.account_limit(name, requests_per_minute).await.map_err(explain)?;
+    let account = changed.with_context(|| format!("there is no account {name}; `tikku accounts list` shows them all"))?;
+    match form {
+        Form::Text => say(&line(&account)),
+        Form::Json => say(&serde_json::to_string(&account)?),
+    }
+    Ok(())
+}
+
+fn line(account: &AccountView) -> String {
+    let AccountView { id, name, retention_days, requests_per_minute, .. } = account;
+    format!("{id}  {name}  keeps {retention_days} days  {requests_per_minute} requests a minute")
 }
 
 /// Makes an API key of the account named `account` and prints it.

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
-use tikku_domain::limits::KEY_NAME_CHARS_MAX;
+use tikku_domain::limits::{KEY_NAME_CHARS_MAX, REQUESTS_PER_MINUTE_MAX};
 
 use crate::accounts::Form;
 
@@ -31,6 +31,8 @@ struct Cli {
 enum Command {
     /// Runs everything on this machine: API, clock, delivery and, without DATABASE_URL, a private PostgreSQL
     Dev(DevArgs),
+    /// Prints the OpenAPI document of the API
+    Openapi,
     /// Brings the schema of the database in DATABASE_URL up to date
     Migrate,
     /// Manages accounts
@@ -64,6 +66,21 @@ enum AccountsCommand {
         /// Unique name of 1 to 64 characters
         #[arg(value_parser = name)]
         name: String,
+        #[command(flatten)]
+        print: Print,
+    },
+    /// Lists all accounts with their settings
+    List {
+        #[command(flatten)]
+        print: Print,
+    },
+    /// Sets how many API requests the keys of an account may make in a minute, together
+    Limit {
+        /// Name of the account
+        name: String,
+        /// From 1 to 100,000,000
+        #[arg(long, value_parser = clap::value_parser!(i32).range(1..=REQUESTS_PER_MINUTE_MAX))]
+        requests_per_minute: i32,
         #[command(flatten)]
         print: Print,
     },
@@ -126,8 +143,16 @@ async fn run(command: Command) -> Result<()> {
             let lifetime = if args.ephemeral { postgres::Lifetime::Ephemeral } else { postgres::Lifetime::Kept };
             dev::run(&dev::Options { host: args.host, port: args.port, data: args.data, lifetime }).await
         }
+        Command::Openapi => {
+            screen::say(&tikku_publish::openapi_json());
+            Ok(())
+        }
         Command::Migrate => accounts::migrate().await,
         Command::Accounts(AccountsCommand::Create { name, print }) => accounts::create(&name, print.form()).await,
+        Command::Accounts(AccountsCommand::List { print }) => accounts::list(print.form()).await,
+        Command::Accounts(AccountsCommand::Limit { name, requests_per_minute, print }) => {
+            accounts::limit(&name, requests_per_minute, print.form()).await
+        }
         Command::Keys(KeysCommand::Create { account, name, role, print }) => {
             accounts::create_key(&account, &name, &role, print.form()).await
         }
@@ -146,7 +171,7 @@ mod tests {
 
     #[test]
     fn wrong_usage_is_refused() {
-        for line in ["", "dev --port 70000", "dev --host nowhere", "keys create", "keys create --account a --role boss", "accounts create"]
+        for line in ["", "dev --port 70000", "dev --host nowhere", "keys create", "keys create --account a --role boss", "accounts create", "accounts limit a", "accounts limit a --requests-per-minute 0"]
         {
             assert!(Cli::try_parse_from(std::iter::once("tikku").chain(line.split_whitespace())).is_err(), "{line}");
         }

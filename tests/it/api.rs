@@ -76,10 +76,44 @@ impl Api {
         Ok(Answer { status, headers, text })
     }
 
+    /// Sends one request with further headers; a connection that fails fails the test.
+    pub async fn send_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Answer {
+        let mut request = self.client.request(Method::from_bytes(method.as_bytes()).unwrap(), format!("{}{path}", self.url)).bearer_auth(&self.key);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        let response = request.send().await.unwrap_or_else(|e| panic!("{method} {path}: {e:?}"));
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Answer { status, headers, text: response.text().await.expect("text") }
+    }
+
+    /// PUT of a JSON value.
+    pub async fn put(&self, path: &str, body: &Value) -> Answer {
+        self.send("PUT", path, Some(body.to_string().into_bytes())).await
+    }
+
+    /// DELETE.
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.send("DELETE", path, None).await
+    }
+
     /// POST to the root with these headers, for servers other than ours.
     pub async fn post_with(&self, headers: &[(&str, &str)], body: String) -> Answer {
         let request = headers.iter().fold(self.client.post(&self.url), |request, (name, value)| request.header(*name, *value));
         let response = request.body(body).send().await.expect("an answer");
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Answer { status, headers, text: response.text().await.expect("text") }
+    }
+
+    /// Sends one request with these headers and bytes, and the key if there is one.
+    pub async fn raw(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+        let request = self.client.request(Method::from_bytes(method.as_bytes()).unwrap(), format!("{}{path}", self.url)).body(body);
+        let request = if self.key.is_empty() { request } else { request.bearer_auth(&self.key) };
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let response = request.send().await.unwrap_or_else(|e| panic!("{method} {path}: {e:?}"));
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         Answer { status, headers, text: response.text().await.expect("text") }
     }

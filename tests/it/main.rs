@@ -8,12 +8,15 @@
 #![allow(clippy::disallowed_methods, reason = "a test is outside: it has a clock and an environment of its own")]
 
 mod api;
+mod bulk;
 mod certificate;
 mod endpoint;
+mod flows;
 mod host;
 mod plans;
 mod postgres;
 mod process;
+mod prune;
 mod races;
 mod scenarios;
 mod signature;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use tikku_store::{Control, Published};
+use tikku_store::{Control, Published, Settled};
 use tokio_postgres::Client;
 
 use crate::world::{World, delivered, retried, started};
@@ -31,7 +31,7 @@ async fn of_two_loads_of_one_message_one_starts_it() {
     let blocker = Blocker::hold(&world, id).await;
     let load = || {
         let store = world.store.clone();
-        tokio::spawn(async move { store.message_load(&[id], 1 << 20).await.unwrap() })
+        tokio::spawn(async move { store.message_load(&[id], 100, 1 << 20).await.unwrap() })
     };
     let (a, b) = (load(), load());
     world.somebody_waits().await;
@@ -46,7 +46,7 @@ async fn a_load_that_waited_for_a_cancel_starts_nothing() {
     let id = world.message().await;
     let blocker = Blocker::hold(&world, id).await;
     let store = world.store.clone();
-    let load = tokio::spawn(async move { store.message_load(&[id], 1 << 20).await.unwrap() });
+    let load = tokio::spawn(async move { store.message_load(&[id], 100, 1 << 20).await.unwrap() });
     world.somebody_waits().await;
     blocker
         .release("update tikku.message set state = 'cancelled', fence = fence + 1, kick_until = null, finished_at = tikku.clock_now()")
@@ -61,7 +61,7 @@ async fn a_load_that_waited_for_a_postponement_answers_the_wait() {
     let id = world.message().await;
     let blocker = Blocker::hold(&world, id).await;
     let store = world.store.clone();
-    let load = tokio::spawn(async move { store.message_load(&[id], 1 << 20).await.unwrap() });
+    let load = tokio::spawn(async move { store.message_load(&[id], 100, 1 << 20).await.unwrap() });
     world.somebody_waits().await;
     blocker.release("update tikku.message set due_at = tikku.clock_now() + interval '60 seconds'").await;
     match &load.await.unwrap()[..] {
@@ -74,13 +74,13 @@ async fn a_load_that_waited_for_a_postponement_answers_the_wait() {
 async fn a_settlement_that_waited_for_a_newer_start_is_refused() {
     let world = World::new("race_settle_restart").await;
     let id = world.message().await;
-    let [(_, fence)] = started(&world.store.message_load(&[id], 1 << 20).await.unwrap())[..] else { panic!() };
+    let [(_, fence)] = started(&world.store.message_load(&[id], 100, 1 << 20).await.unwrap())[..] else { panic!() };
     let blocker = Blocker::hold(&world, id).await;
     let store = world.store.clone();
     let settle = tokio::spawn(async move { store.message_settle("zombie", 5, &[delivered(id, fence)]).await.unwrap() });
     world.somebody_waits().await;
     blocker.release("update tikku.message set fence = fence + 1").await;
-    assert_eq!(settle.await.unwrap(), []);
+    assert_eq!(settle.await.unwrap(), Settled::default());
     assert_eq!((world.state(id).await.as_str(), world.attempts(id).await), ("delivering", 0));
 }
 
@@ -96,11 +96,11 @@ async fn a_cancel_that_waited_for_a_start_lets_the_push_decide() {
         blocker
             .release("update tikku.message set state = 'delivering', fence = 1, kick_until = null, lease_until = tikku.clock_fresh() + interval '1 minute'")
             .await;
-        assert_eq!(cancel.await.unwrap(), Control::Done);
+        assert_eq!(cancel.await.unwrap(), Control::Done { flow: None });
         assert_eq!(world.state(id).await, "delivering");
         let settlement = if verdict { delivered(id, 1) } else { retried(id, 1) };
         let settled = world.store.message_settle("w", 5, &[settlement]).await.unwrap();
-        assert_eq!((settled.len(), settled[0].retry_in_ms), (1, None));
+        assert_eq!(settled, Settled { ids: vec![id], kicks: vec![] });
         assert_eq!(world.state(id).await, state);
     }
 }
@@ -109,14 +109,14 @@ async fn a_cancel_that_waited_for_a_start_lets_the_push_decide() {
 async fn a_reap_passes_by_a_row_that_is_being_settled() {
     let world = World::new("race_reap_settle").await;
     let id = world.message().await;
-    let [(_, fence)] = started(&world.store.message_load(&[id], 1 << 20).await.unwrap())[..] else { panic!() };
+    let [(_, fence)] = started(&world.store.message_load(&[id], 100, 1 << 20).await.unwrap())[..] else { panic!() };
     let later = world.later(3600);
     let blocker = Blocker::hold(&world, id).await;
-    assert_eq!(later.message_reap(100).await.unwrap(), (0, Vec::new()));
+    assert_eq!(later.message_reap(100).await.unwrap().lost, 0);
     blocker.release("select 1").await;
     // The lease ran out, but nobody else started it: the late result still counts.
-    assert_eq!(world.store.message_settle("w", 5, &[delivered(id, fence)]).await.unwrap().len(), 1);
-    assert_eq!(later.message_reap(100).await.unwrap(), (0, Vec::new()));
+    assert_eq!(world.store.message_settle("w", 5, &[delivered(id, fence)]).await.unwrap().ids.len(), 1);
+    assert_eq!(later.message_reap(100).await.unwrap().lost, 0);
     assert_eq!((world.state(id).await.as_str(), world.attempts(id).await), ("delivered", 1));
 }
 
@@ -124,7 +124,7 @@ async fn a_reap_passes_by_a_row_that_is_being_settled() {
 async fn a_release_that_waited_for_a_reap_gives_nothing_back() {
     let world = World::new("race_release_reap").await;
     let id = world.message().await;
-    let [lease] = started(&world.store.message_load(&[id], 1 << 20).await.unwrap())[..] else { panic!() };
+    let [lease] = started(&world.store.message_load(&[id], 100, 1 << 20).await.unwrap())[..] else { panic!() };
     let blocker = Blocker::hold(&world, id).await;
     let store = world.store.clone();
     let release = tokio::spawn(async move { store.message_release(&[lease]).await.unwrap() });
@@ -204,7 +204,7 @@ async fn settlements_and_loads_in_opposite_orders_do_not_deadlock() {
         reversed.reverse();
         let load = |ids: Vec<_>| {
             let store = world.store.clone();
-            tokio::spawn(async move { store.message_load(&ids, 1 << 20).await.unwrap() })
+            tokio::spawn(async move { store.message_load(&ids, 100, 1 << 20).await.unwrap() })
         };
         let (a, b) = (load(ids.clone()), load(reversed));
         let leases = [started(&a.await.unwrap()), started(&b.await.unwrap())].concat();
@@ -212,7 +212,7 @@ async fn settlements_and_loads_in_opposite_orders_do_not_deadlock() {
         let settle = |leases: Vec<(_, _)>| {
             let store = world.store.clone();
             let group: Vec<_> = leases.into_iter().map(|(id, fence)| retried(id, fence)).collect();
-            tokio::spawn(async move { store.message_settle("w", 5, &group).await.unwrap().len() })
+            tokio::spawn(async move { store.message_settle("w", 5, &group).await.unwrap().ids.len() })
         };
         let (a, b) = (settle(leases.clone()), settle(leases.iter().rev().copied().collect()));
         // Both are told that each is recorded; it was recorded once.

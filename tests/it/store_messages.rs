@@ -37,11 +37,11 @@ async fn every_column_table_and_function_has_a_comment() {
 async fn a_settlement_sent_twice_is_recorded_once() {
     let world = World::new("store_twice").await;
     let id = world.message().await;
-    let [(_, fence)] = started(&world.store.message_load(&[id], 1 << 20).await.unwrap())[..] else { panic!() };
-    assert_eq!(world.store.message_settle("w", 5, &[delivered(id, fence)]).await.unwrap().len(), 1);
+    let [(_, fence)] = started(&world.store.message_load(&[id], 100, 1 << 20).await.unwrap())[..] else { panic!() };
+    assert_eq!(world.store.message_settle("w", 5, &[delivered(id, fence)]).await.unwrap().ids.len(), 1);
     // The answer of the first was lost: the second is told what is recorded, and changes nothing.
     let again = world.store.message_settle("w", 5, &[retried(id, fence)]).await.unwrap();
-    assert_eq!(again, [tikku_store::Settled { id, retry_in_ms: None }]);
+    assert_eq!(again, tikku_store::Settled { ids: vec![id], kicks: vec![] });
     assert_eq!((world.state(id).await.as_str(), world.attempts(id).await), ("delivered", 1));
 }
 
@@ -52,11 +52,11 @@ async fn a_poisoned_row_does_not_stop_its_batch() {
     for _ in 0..5 {
         ids.push(world.message().await);
     }
-    let leases = started(&world.store.message_load(&ids, 1 << 20).await.unwrap());
+    let leases = started(&world.store.message_load(&ids, 100, 1 << 20).await.unwrap());
     let mut group: Vec<(Settlement, u64)> = leases.iter().map(|(id, fence)| delivered(*id, *fence)).collect();
     // Postgres has no U+0000 in text: SQLSTATE 22021.
     group[2].0.error = Some("a\0b".to_owned());
-    assert_eq!(world.store.message_settle("w", 5, &group).await.unwrap().len(), 5);
+    assert_eq!(world.store.message_settle("w", 5, &group).await.unwrap().ids.len(), 5);
     for (id, _) in &leases {
         assert_eq!(world.state(*id).await, "delivered");
     }
@@ -74,16 +74,16 @@ async fn a_lost_lease_spends_no_budget_and_has_its_own_cap() {
     };
     for round in 1..=LOST_MAX {
         let store = world.later(i64::from(round) * 40);
-        assert_eq!(started(&store.message_load(&[id], 1 << 20).await.unwrap()), [(id, i64::from(round))]);
-        assert_eq!(store.message_reap(10).await.unwrap().0, 0, "the lease still runs");
+        assert_eq!(started(&store.message_load(&[id], 100, 1 << 20).await.unwrap()), [(id, i64::from(round))]);
+        assert_eq!(store.message_reap(10).await.unwrap().lost, 0, "the lease still runs");
         let later = world.later(i64::from(round) * 40 + 34);
-        let (lost, due) = later.message_reap(10).await.unwrap();
-        assert_eq!((lost, due.len()), (1, usize::from(round < LOST_MAX)));
+        let reaped = later.message_reap(10).await.unwrap();
+        assert_eq!((reaped.lost, reaped.kicks.len()), (1, usize::from(round < LOST_MAX)));
     }
     assert_eq!(world.state(id).await, "failed");
     assert_eq!(world.attempts(id).await, LOST_MAX as usize);
-    assert_eq!(world.store.message_retry(world.account, id).await.unwrap(), Control::Done);
-    assert_eq!(started(&world.later(9999).message_load(&[id], 1 << 20).await.unwrap()), [(id, i64::from(LOST_MAX) + 2)]);
+    assert_eq!(world.store.message_retry(world.account, id).await.unwrap(), Control::Done { flow: None });
+    assert_eq!(started(&world.later(9999).message_load(&[id], 100, 1 << 20).await.unwrap()), [(id, i64::from(LOST_MAX) + 2)]);
 }
 
 #[tokio::test]
@@ -95,22 +95,22 @@ async fn a_load_takes_bodies_up_to_its_byte_budget_and_at_least_one() {
         let Published::Accepted { id, .. } = world.publish(&json).await else { panic!() };
         ids.push(id);
     }
-    let loaded = world.store.message_load(&ids, 2000).await.unwrap();
+    let loaded = world.store.message_load(&ids, 100, 2000).await.unwrap();
     assert_eq!(started(&loaded).len(), 2);
     assert_eq!(loaded.iter().filter(|l| matches!(l, Loaded::Waiting(kick) if kick.wait_ms == 0)).count(), 2);
-    assert_eq!(started(&world.store.message_load(&ids, 1).await.unwrap()).len(), 1);
+    assert_eq!(started(&world.store.message_load(&ids, 100, 1).await.unwrap()).len(), 1);
 }
 
 #[tokio::test]
 async fn a_start_is_allowed_two_seconds_early_and_says_how_long_to_wait() {
     let world = World::new("store_early").await;
-    let Published::Accepted { id, state, wait_ms } = world.publish(r#"{"url": "https://example.com", "delaySeconds": 10}"#).await else {
+    let Published::Accepted { id, state, kick: Some(kick) } = world.publish(r#"{"url": "https://example.com", "delaySeconds": 10}"#).await else {
         panic!()
     };
-    assert_eq!((state.as_str(), wait_ms), ("scheduled", 10_000));
-    let early = world.later(7).message_load(&[id], 1 << 20).await.unwrap();
+    assert_eq!((state.as_str(), kick.wait_ms), ("scheduled", 10_000));
+    let early = world.later(7).message_load(&[id], 100, 1 << 20).await.unwrap();
     assert!(matches!(early[..], [Loaded::Waiting(_)]));
-    let almost = world.later(9).message_load(&[id], 1 << 20).await.unwrap();
+    let almost = world.later(9).message_load(&[id], 100, 1 << 20).await.unwrap();
     let [Loaded::Started(job)] = &almost[..] else { panic!("{almost:?}") };
     assert!((100..=1000).contains(&job.wait_ms), "{}", job.wait_ms);
 }
@@ -132,11 +132,11 @@ async fn tick_hands_over_again_with_growing_patience() {
 async fn a_released_lease_costs_nothing() {
     let world = World::new("store_release").await;
     let id = world.message().await;
-    let [lease] = started(&world.store.message_load(&[id], 1 << 20).await.unwrap())[..] else { panic!() };
+    let [lease] = started(&world.store.message_load(&[id], 100, 1 << 20).await.unwrap())[..] else { panic!() };
     assert_eq!(world.store.message_release(&[(id, lease.1 + 1)]).await.unwrap(), [], "another fence");
     assert_eq!(world.store.message_release(&[lease]).await.unwrap().len(), 1);
     assert_eq!((world.state(id).await.as_str(), world.attempts(id).await), ("queued", 0));
-    assert_eq!(world.store.message_settle("w", 5, &[delivered(id, lease.1)]).await.unwrap(), []);
+    assert_eq!(world.store.message_settle("w", 5, &[delivered(id, lease.1)]).await.unwrap().ids, []);
 }
 
 #[tokio::test]
@@ -174,7 +174,7 @@ async fn a_lock_that_is_not_to_be_had_is_unavailable_and_changes_nothing() {
     let id = world.message().await;
     let client = world.client().await;
     client.batch_execute("begin; select 1 from tikku.message for update").await.unwrap();
-    assert!(matches!(world.store.message_load(&[id], 1 << 20).await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(world.store.message_load(&[id], 100, 1 << 20).await, Err(StoreError::Unavailable(_))));
     client.batch_execute("rollback").await.unwrap();
     assert_eq!(world.state(id).await, "queued");
 }
@@ -195,4 +195,12 @@ async fn the_lifecycle_check_refuses_impossible_rows() {
         assert_eq!(error.code().map(|c| &c.code()[..2]), Some("23"), "{bad}");
     }
     assert_eq!(client.query_typed("select $1::text", &[(&"ok", Type::TEXT)]).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn sql_and_rust_agree_on_the_default_backoff() {
+    let world = World::new("store_backoff").await;
+    let row = world.client().await.query_one("select tikku.backoff_default()::text", &[]).await.unwrap();
+    let stored: tikku_domain::retry::Backoff = serde_json::from_str(row.get(0)).unwrap();
+    assert_eq!(stored, tikku_domain::retry::Backoff::default());
 }

@@ -47,9 +47,14 @@ impl World {
     }
 
     pub async fn publish(&self, json: &str) -> Published {
+        self.publish_on(&self.store, json).await
+    }
+
+    /// Publishes on a store of another time.
+    pub async fn publish_on(&self, store: &Store, json: &str) -> Published {
         let policy = UrlPolicy { allow_http: false, allow_cidrs: Vec::new() };
         let message = publish::parse(json.as_bytes(), &Rules { policy: &policy, timeout_seconds_max: 840 }).unwrap();
-        self.store.message_publish(&self.key_hash, &message).await.unwrap()
+        store.message_publish(&self.key_hash, &message).await.unwrap()
     }
 
     /// A message that is due now.
@@ -98,12 +103,14 @@ pub fn delivered(id: MessageId, fence: i64) -> (Settlement, u64) {
         fence,
         verdict: Verdict::Delivered,
         throttled: false,
+        broken: Some(false),
         duration_ms: 3,
         status: Some(200),
         error: None,
         response_headers: vec![("x".to_owned(), "y".to_owned())],
         response_body: Some(b"ok".to_vec()),
         retry_after_ms: None,
+        callback: None,
     };
     (settlement, 1)
 }

@@ -5,7 +5,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tikku_domain::ids::MessageId;
 use tikku_platform::queue::{MemoryQueue, Queue};
 use tikku_platform::{Ctx, Kick};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -54,12 +53,12 @@ async fn consume(ctx: Arc<Ctx>, mut stop: Stop) {
     let mut runs = JoinSet::new();
     let bytes = Arc::new(Semaphore::new(BODY_KIB_MAX));
     loop {
-        let (ids, room) = tokio::select! {
+        let (kicks, room) = tokio::select! {
             taken = take(queue, &ctx, &bytes) => taken,
             () = stop.wait() => break,
         };
         let next = Instant::now() + LOAD_PERIOD;
-        load(&ctx, ids, room, &mut runs).await;
+        load(&ctx, kicks, room, &mut runs).await;
         while runs.try_join_next().is_some() {}
         sleep_until(next).await;
     }
@@ -67,7 +66,7 @@ async fn consume(ctx: Arc<Ctx>, mut stop: Stop) {
 }
 
 /// Waits until there is a slot and room for the bodies of a load, then for ids: no more of them than there are free slots.
-async fn take(queue: &MemoryQueue, ctx: &Ctx, bytes: &Arc<Semaphore>) -> (Vec<MessageId>, Option<OwnedSemaphorePermit>) {
+async fn take(queue: &MemoryQueue, ctx: &Ctx, bytes: &Arc<Semaphore>) -> (Vec<Kick>, Option<OwnedSemaphorePermit>) {
     // Neither semaphore is ever closed.
     let room = bytes.clone().acquire_many_owned(LOAD_KIB).await.ok();
     let _free = ctx.config.lanes.slot().await;
@@ -76,7 +75,8 @@ async fn take(queue: &MemoryQueue, ctx: &Ctx, bytes: &Arc<Semaphore>) -> (Vec<Me
 }
 
 /// Loads ids and pushes what came of them in a task of its own, which keeps the room that their bodies take.
-async fn load(ctx: &Arc<Ctx>, ids: Vec<MessageId>, mut room: Option<OwnedSemaphorePermit>, runs: &mut JoinSet<()>) {
+async fn load(ctx: &Arc<Ctx>, kicks: Vec<Kick>, mut room: Option<OwnedSemaphorePermit>, runs: &mut JoinSet<()>) {
+    let ids: Vec<_> = kicks.iter().map(|kick| kick.id).collect();
     match tikku_deliver::load(ctx, &ids).await {
         Ok(batch) => {
             let ctx = ctx.clone();
@@ -90,8 +90,8 @@ async fn load(ctx: &Arc<Ctx>, ids: Vec<MessageId>, mut room: Option<OwnedSemapho
         }
         Err(error) => {
             tracing::warn!(%error, ids = ids.len(), "could not load messages; trying again in a second");
-            let kicks: Vec<Kick> = ids.into_iter().map(|id| Kick { id, wait_ms: RETRY_MS }).collect();
-            ctx.kick(&kicks).await;
+            let again: Vec<Kick> = kicks.into_iter().map(|kick| Kick { wait_ms: RETRY_MS, ..kick }).collect();
+            ctx.kick(&again).await;
         }
     }
 }

@@ -9,11 +9,11 @@ use futures_util::future::{Either, join, select};
 use futures_util::stream::FuturesUnordered;
 use tikku_domain::destination::{self, DestinationError};
 use tikku_domain::ids::MessageId;
-use tikku_domain::limits::{LOAD_BYTES_MAX, WINDOW_MS};
+use tikku_domain::limits::LOAD_BYTES_MAX;
 use tikku_domain::message::{self, Failure, Job, Outcome, Reply, Settlement};
 use tikku_platform::time::{self, Stopwatch};
 use tikku_platform::{Ctx, Push};
-use tikku_store::{Kick, Loaded, Settled, StoreError};
+use tikku_store::{Kick, Loaded, StoreError};
 use tokio::sync::mpsc;
 use url::{Position, Url};
 
@@ -23,6 +23,8 @@ const GROUP_MS: u64 = 250;
 const PERSIST_PAUSE_MS_MAX: u64 = 6_400;
 /// A push that has lasted so long moves to the slow lane.
 const SLOW_MS: u64 = 1_000;
+/// Rows that one load may start, where flows bring more than were asked for.
+const ROWS_MAX: usize = 100;
 /// What was put back is looked at again after this.
 const PUT_BACK_MS: u64 = 5_000;
 
@@ -56,7 +58,8 @@ pub async fn handle(ctx: &Ctx, ids: &[MessageId]) -> Result<(), StoreError> {
 
 /// Leases what may start. What is early goes back to the queue; what is over, or leased by another, drops out.
 pub async fn load(ctx: &Ctx, ids: &[MessageId]) -> Result<Batch, StoreError> {
-    let loaded = ctx.store.message_load(ids, LOAD_BYTES_MAX).await?;
+    let rows_max = ctx.config.lanes.free().clamp(1, ROWS_MAX);
+    let loaded = ctx.store.message_load(ids, rows_max, LOAD_BYTES_MAX).await?;
     let watch = Stopwatch::start();
     let mut jobs = Vec::with_capacity(loaded.len());
     let mut waiting = Vec::new();
@@ -165,7 +168,7 @@ async fn record(ctx: &Ctx, group: Vec<Done>, watch: Stopwatch) -> Result<(), Sto
     let mut result = Ok(());
     if !pushed.is_empty() {
         match persist(|| ctx.store.message_settle(&ctx.config.worker, watch.elapsed_ms(), &pushed)).await {
-            Ok(settled) => kicks.extend(settled.iter().filter_map(retry_soon)),
+            Ok(settled) => kicks.extend(settled.kicks),
             Err(error) => result = Err(error),
         }
     }
@@ -177,12 +180,6 @@ async fn record(ctx: &Ctx, group: Vec<Done>, watch: Stopwatch) -> Result<(), Sto
     }
     ctx.kick(&kicks).await;
     result
-}
-
-/// A retry within the queue's reach; a later one is tick's.
-fn retry_soon(settled: &Settled) -> Option<Kick> {
-    let wait_ms = settled.retry_in_ms.filter(|ms| *ms <= WINDOW_MS)?;
-    Some(Kick { id: settled.id, wait_ms })
 }
 
 /// Runs a statement that records something known; a database that is away for seconds does not cost it. Sending it twice is safe.

@@ -15,15 +15,13 @@ use tikku_domain::view::{KeyPage, NewKeyView};
 use tikku_platform::Ctx;
 
 use crate::auth::{self, Needs};
-use crate::openapi::{NewKeyRequest, PageQuery};
+use crate::shapes::{NewKeyRequest, PageQuery};
 use crate::reply::{ApiError, json};
 use crate::request::{self, IdText};
 
 /// Lists API keys, newest first, without their text.
 #[utoipa::path(get, path = "/v1/keys", operation_id = "listKeys", tag = "keys", params(PageQuery), responses(
     (status = 200, description = "A page", body = KeyPage),
-    (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
-    (status = 401, description = "No key, or one that does not work", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn list(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, uri: Uri) -> Result<Response, ApiError> {
     let caller = auth::caller(&ctx, &headers, Needs::Read).await?;
@@ -32,11 +30,8 @@ pub async fn list(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, uri: Uri) -> 
 }
 
 /// Makes an API key. Its text is in this answer and nowhere else.
-#[utoipa::path(post, path = "/v1/keys", operation_id = "createKey", tag = "keys", request_body = NewKeyRequest, responses(
+#[utoipa::path(post, path = "/v1/keys", operation_id = "createKey", security(("key" = ["admin"])), tag = "keys", request_body = NewKeyRequest, responses(
     (status = 201, description = "The key", body = NewKeyView),
-    (status = 400, description = "Something is wrong with the request", body = Problem, content_type = "application/problem+json"),
-    (status = 401, description = "No key, or one that does not work", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "This needs role admin", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn create(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     let caller = auth::caller(&ctx, &headers, Needs::Admin).await?;
@@ -49,11 +44,8 @@ pub async fn create(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, body: Body)
 }
 
 /// Revokes an API key, at once and for ever; revoking it again is the same.
-#[utoipa::path(delete, path = "/v1/keys/{id}", operation_id = "revokeKey", tag = "keys", params(("id" = String, Path, description = "key_...")), responses(
+#[utoipa::path(delete, path = "/v1/keys/{id}", operation_id = "revokeKey", security(("key" = ["admin"])), tag = "keys", params(("id" = String, Path, description = "key_...")), responses(
     (status = 204, description = "Revoked"),
-    (status = 401, description = "No key, or one that does not work", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "This needs role admin", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "Not in this account", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn revoke(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, IdText(id): IdText) -> Result<StatusCode, ApiError> {
     let caller = auth::caller(&ctx, &headers, Needs::Admin).await?;

@@ -2,32 +2,88 @@
 //!
 //! Out of scope: pushing anything; the dashboard.
 
+mod account;
+mod answers;
 mod auth;
+mod batch;
+mod breakers;
+mod dlq;
+mod etag;
+mod fanouts;
+mod field_rules;
+mod flows;
 mod health;
 mod keys;
+mod limit;
 mod messages;
 mod openapi;
+mod publish_shapes;
+mod publishing;
+mod raw;
 mod reply;
 mod request;
+mod schedule_shapes;
+mod schedules;
 mod secrets;
+mod shapes;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{delete, get, post};
+use axum::middleware;
+use axum::routing::{delete, get, post, put};
 use tikku_domain::problem::{Kind, Problem};
 use tikku_platform::Ctx;
 
 use reply::ApiError;
 
+pub use openapi::json as openapi_json;
+
 /// The API's routes; each is described in the OpenAPI document, which a test compares with this list.
-pub const ROUTES: [(&str, &str); 13] = [
+pub const ROUTES: [(&str, &str); 50] = [
     ("post", "/v1/messages"),
     ("get", "/v1/messages"),
+    ("post", "/v1/messages/batch"),
+    ("get", "/v1/publish/{destination}"),
+    ("head", "/v1/publish/{destination}"),
+    ("post", "/v1/publish/{destination}"),
+    ("put", "/v1/publish/{destination}"),
+    ("patch", "/v1/publish/{destination}"),
+    ("delete", "/v1/publish/{destination}"),
     ("get", "/v1/messages/{id}"),
     ("post", "/v1/messages/{id}/cancel"),
     ("post", "/v1/messages/{id}/retry"),
     ("post", "/v1/messages/{id}/resend"),
+    ("get", "/v1/fanouts"),
+    ("get", "/v1/fanouts/{name}"),
+    ("put", "/v1/fanouts/{name}"),
+    ("delete", "/v1/fanouts/{name}"),
+    ("post", "/v1/fanouts/{name}/endpoints"),
+    ("put", "/v1/fanouts/{name}/endpoints/{id}"),
+    ("delete", "/v1/fanouts/{name}/endpoints/{id}"),
+    ("get", "/v1/flows"),
+    ("get", "/v1/flows/{key}"),
+    ("put", "/v1/flows/{key}"),
+    ("delete", "/v1/flows/{key}"),
+    ("post", "/v1/flows/{key}/pause"),
+    ("post", "/v1/flows/{key}/resume"),
+    ("get", "/v1/breakers"),
+    ("get", "/v1/breakers/{id}"),
+    ("post", "/v1/breakers/{id}/reset"),
+    ("post", "/v1/messages/cancel"),
+    ("get", "/v1/dlq"),
+    ("post", "/v1/dlq/retry"),
+    ("post", "/v1/dlq/delete"),
+    ("get", "/v1/account"),
+    ("patch", "/v1/account"),
+    ("get", "/v1/schedules"),
+    ("post", "/v1/schedules"),
+    ("get", "/v1/schedules/{id}"),
+    ("put", "/v1/schedules/{id}"),
+    ("delete", "/v1/schedules/{id}"),
+    ("post", "/v1/schedules/{id}/pause"),
+    ("post", "/v1/schedules/{id}/resume"),
+    ("post", "/v1/schedules/{id}/run"),
     ("get", "/v1/keys"),
     ("post", "/v1/keys"),
     ("delete", "/v1/keys/{id}"),
@@ -41,10 +97,34 @@ pub const ROUTES: [(&str, &str); 13] = [
 pub fn router(ctx: Arc<Ctx>) -> Router {
     Router::new()
         .route("/v1/messages", post(messages::publish).get(messages::list))
+        .route("/v1/messages/batch", post(batch::publish))
+        // GET's handler answers HEAD too.
+        .route("/v1/publish/{*destination}", get(raw::publish).post(raw::publish).put(raw::publish).patch(raw::publish).delete(raw::publish))
         .route("/v1/messages/{id}", get(messages::detail))
         .route("/v1/messages/{id}/cancel", post(messages::cancel))
         .route("/v1/messages/{id}/retry", post(messages::retry))
         .route("/v1/messages/{id}/resend", post(messages::resend))
+        .route("/v1/fanouts", get(fanouts::list))
+        .route("/v1/fanouts/{name}", get(fanouts::show).put(fanouts::put).delete(fanouts::delete))
+        .route("/v1/fanouts/{name}/endpoints", post(fanouts::add))
+        .route("/v1/fanouts/{name}/endpoints/{id}", put(fanouts::replace).delete(fanouts::remove))
+        .route("/v1/flows", get(flows::list))
+        .route("/v1/flows/{key}", get(flows::show).put(flows::pin).delete(flows::unpin))
+        .route("/v1/flows/{key}/pause", post(flows::pause))
+        .route("/v1/flows/{key}/resume", post(flows::resume))
+        .route("/v1/breakers", get(breakers::list))
+        .route("/v1/breakers/{id}", get(breakers::show))
+        .route("/v1/breakers/{id}/reset", post(breakers::reset))
+        .route("/v1/messages/cancel", post(dlq::cancel))
+        .route("/v1/dlq", get(dlq::list))
+        .route("/v1/dlq/retry", post(dlq::retry))
+        .route("/v1/dlq/delete", post(dlq::delete))
+        .route("/v1/account", get(account::show).patch(account::change))
+        .route("/v1/schedules", get(schedules::list).post(schedules::create))
+        .route("/v1/schedules/{id}", get(schedules::show).put(schedules::put).delete(schedules::delete))
+        .route("/v1/schedules/{id}/pause", post(schedules::pause))
+        .route("/v1/schedules/{id}/resume", post(schedules::resume))
+        .route("/v1/schedules/{id}/run", post(schedules::run))
         .route("/v1/keys", get(keys::list).post(keys::create))
         .route("/v1/keys/{id}", delete(keys::revoke))
         .route("/v1/signing-secret", get(secrets::show))
@@ -53,6 +133,8 @@ pub fn router(ctx: Arc<Ctx>) -> Router {
         .route("/openapi.json", get(openapi::document))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
+        .layer(middleware::from_fn_with_state(ctx.clone(), limit::layer))
+        .layer(middleware::map_request(raw::take_key))
         .with_state(ctx)
 }
 

@@ -11,12 +11,17 @@ use crate::reply::ApiError;
 
 /// The whole body, or 413.
 pub async fn bytes(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Problem> {
-    let too_large = || Problem::new(Kind::TooLarge, format!("a request may have at most {REQUEST_BYTES_MAX} bytes"));
+    bytes_within(headers, body, REQUEST_BYTES_MAX).await
+}
+
+/// The whole body, or 413 when it has more than `bytes_max` bytes.
+pub async fn bytes_within(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Vec<u8>, Problem> {
+    let too_large = || Problem::new(Kind::TooLarge, format!("a request may have at most {bytes_max} bytes here"));
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
-    if announced.is_some_and(|n| n > REQUEST_BYTES_MAX as u64) {
+    if announced.is_some_and(|n| n > bytes_max as u64) {
         return Err(too_large());
     }
-    match to_bytes(body, REQUEST_BYTES_MAX).await {
+    match to_bytes(body, bytes_max).await {
         Ok(bytes) => Ok(bytes.into()),
         Err(error) if is_limit(&error) => Err(too_large()),
         Err(_) => Err(Problem::new(Kind::InvalidRequest, "the request body broke off")),

@@ -8,20 +8,17 @@ use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use tikku_domain::fields::Fields;
 use tikku_domain::limits;
-use tikku_domain::problem::Problem;
 use tikku_domain::view::SigningSecretView;
 use tikku_platform::Ctx;
 
 use crate::auth::{self, Needs};
-use crate::openapi::RotateRequest;
+use crate::shapes::RotateRequest;
 use crate::reply::{ApiError, json};
 use crate::request;
 
 /// Shows the signing secret and the rotated ones that still sign.
-#[utoipa::path(get, path = "/v1/signing-secret", operation_id = "getSigningSecret", tag = "signing", responses(
+#[utoipa::path(get, path = "/v1/signing-secret", operation_id = "getSigningSecret", security(("key" = ["admin"])), tag = "signing", responses(
     (status = 200, description = "The secrets", body = SigningSecretView),
-    (status = 401, description = "No key, or one that does not work", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "This needs role admin", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn show(State(ctx): State<Arc<Ctx>>, headers: HeaderMap) -> Result<Response, ApiError> {
     let caller = auth::caller(&ctx, &headers, Needs::Admin).await?;
@@ -29,17 +26,14 @@ pub async fn show(State(ctx): State<Arc<Ctx>>, headers: HeaderMap) -> Result<Res
 }
 
 /// Makes a new signing secret. The old one signs beside it for the overlap, so that receivers can change over.
-#[utoipa::path(post, path = "/v1/signing-secret/rotate", operation_id = "rotateSigningSecret", tag = "signing", request_body = Option<RotateRequest>, responses(
+#[utoipa::path(post, path = "/v1/signing-secret/rotate", operation_id = "rotateSigningSecret", security(("key" = ["admin"])), tag = "signing", request_body = Option<RotateRequest>, responses(
     (status = 200, description = "The secrets", body = SigningSecretView),
-    (status = 400, description = "Something is wrong with the request", body = Problem, content_type = "application/problem+json"),
-    (status = 401, description = "No key, or one that does not work", body = Problem, content_type = "application/problem+json"),
-    (status = 403, description = "This needs role admin", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn rotate(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     let caller = auth::caller(&ctx, &headers, Needs::Admin).await?;
     let bytes = request::bytes(&headers, body).await?;
     let mut overlap_s = limits::OVERLAP_SECONDS_DEFAULT;
-    if !bytes.is_empty() && bytes != b"null" {
+    if !bytes.is_empty() {
         let mut fields = Fields::parse(&bytes).map_err(|error| vec![error])?;
         overlap_s = fields.integer("overlapSeconds", 0..=limits::OVERLAP_SECONDS_MAX).unwrap_or(overlap_s);
         fields.finish()?;

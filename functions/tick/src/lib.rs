@@ -1,13 +1,17 @@
-//! STAGE 2: clock -> give up lost leases, hand over what is due soon. Idle, it costs one statement.
+//! STAGE 2: clock -> give up lost leases, fire schedules, hand over what is due soon, prune what is old. Idle, it costs one statement.
 //!
 //! Out of scope: pushing. Any number of ticks may run at once: each takes rows that no other holds.
 
+mod prune;
+mod schedules;
+
+use prune::More;
 use tikku_platform::Ctx;
 use tikku_platform::time::Stopwatch;
-use tikku_store::StoreError;
+use tikku_store::{Look, PrunePlace, StoreError};
 
 /// Rows of one statement: few claimers with this many are the fastest (bench/README.md).
-const ROWS: i64 = 100;
+const ROWS: i32 = 100;
 /// A tick stops taking rows after this; the next goes on.
 const TICK_MS_MAX: u64 = 45_000;
 
@@ -18,29 +22,57 @@ pub struct TickReport {
     pub kicked: usize,
     /// Lost leases that were given up.
     pub lost: usize,
+    /// Messages that schedules made.
+    pub fired: usize,
+    /// Messages older than their account's retention that were deleted.
+    pub pruned: u64,
 }
 
 /// One tick.
 pub async fn handle(ctx: &Ctx) -> Result<TickReport, StoreError> {
     let watch = Stopwatch::start();
+    let (mut report, mut place) = (TickReport::default(), PrunePlace::default());
+    // Pruning takes turns with what is due, so that neither waits for the other's backlog.
+    while round(ctx, &watch, &mut report).await?.prune && watch.elapsed_ms() < TICK_MS_MAX && report.kicked < ctx.config.tick_rows_max {
+        let (pruned, more) = prune::turn(ctx, &mut place).await?;
+        report.pruned += pruned;
+        if more == More::No {
+            break;
+        }
+    }
+    if report != TickReport::default() {
+        tracing::debug!(kicked = report.kicked, lost = report.lost, fired = report.fired, pruned = report.pruned, "tick");
+    }
+    Ok(report)
+}
+
+async fn round(ctx: &Ctx, watch: &Stopwatch, report: &mut TickReport) -> Result<Look, StoreError> {
     let look = ctx.store.tick_look().await?;
-    let mut report = TickReport::default();
     let mut more = look.lost;
     while more && watch.elapsed_ms() < TICK_MS_MAX {
-        let (lost, due) = ctx.store.message_reap(ROWS).await?;
-        ctx.kick(&due).await;
-        report.lost += lost;
-        more = lost as i64 == ROWS;
+        let reaped = ctx.store.message_reap(ROWS).await?;
+        ctx.kick(&reaped.kicks).await;
+        if !reaped.flows.is_empty() {
+            ctx.kick(&ctx.store.flow_wake(&reaped.flows).await?).await;
+        }
+        report.lost += reaped.lost;
+        more = reaped.lost == ROWS as usize;
+    }
+    if look.waiting {
+        let swept = ctx.store.waiting_sweep(ROWS).await?;
+        ctx.kick(&swept).await;
+        report.kicked += swept.len();
+    }
+    if look.fire {
+        report.fired += schedules::fire(ctx, watch).await?;
     }
     more = look.kick;
     while more && watch.elapsed_ms() < TICK_MS_MAX && report.kicked < ctx.config.tick_rows_max {
-        let due = ctx.store.message_claim(ROWS).await?;
+        // Its shares of the accounts are rounded down: fewer rows do not mean that there are no more.
+        let due = ctx.store.message_claim(ROWS.into()).await?;
         ctx.kick(&due).await;
         report.kicked += due.len();
-        more = due.len() as i64 == ROWS;
+        more = !due.is_empty();
     }
-    if report != TickReport::default() {
-        tracing::debug!(kicked = report.kicked, lost = report.lost, "tick");
-    }
-    Ok(report)
+    Ok(look)
 }

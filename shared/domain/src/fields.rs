@@ -26,7 +26,7 @@ pub struct Fields<'a> {
 }
 
 /// A name as errors show it: a hostile one is cut.
-fn shown(name: &str) -> &str {
+pub(crate) fn shown(name: &str) -> &str {
     name.char_indices().nth(NAME_CHARS_SHOWN).map_or(name, |(end, _)| &name[..end])
 }
 
@@ -80,6 +80,31 @@ impl<'de> Deserialize<'de> for Strings {
     }
 }
 
+struct Entries<'a, const MOST: usize>(Vec<&'a RawValue>);
+
+impl<'de, const MOST: usize> Deserialize<'de> for Entries<'de, MOST> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Collect<const MOST: usize>;
+        impl<'de, const MOST: usize> Visitor<'de> for Collect<MOST> {
+            type Value = Entries<'de, MOST>;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an array")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Entries<'de, MOST>, A::Error> {
+                let mut list = Vec::new();
+                while let Some(entry) = seq.next_element::<&'de RawValue>()? {
+                    if list.len() == MOST {
+                        return Err(A::Error::custom("too many entries"));
+                    }
+                    list.push(entry);
+                }
+                Ok(Entries(list))
+            }
+        }
+        deserializer.deserialize_seq(Collect::<MOST>)
+    }
+}
+
 impl<'a> Fields<'a> {
     /// Reads an object. An error says where the text stops being one.
     pub fn parse(json: &'a [u8]) -> Result<Self, FieldError> {
@@ -130,6 +155,11 @@ impl<'a> Fields<'a> {
         Some(self.members.swap_remove(index).1)
     }
 
+    /// Whether a member is there and not taken yet; `null` counts as absent.
+    pub fn has(&self, name: &str) -> bool {
+        self.members.iter().any(|(n, raw)| n == name && raw.get() != "null")
+    }
+
     /// Takes a member; `null` counts as absent.
     fn value(&mut self, name: &str) -> Option<&'a RawValue> {
         self.raw(name).filter(|raw| raw.get() != "null")
@@ -151,6 +181,15 @@ impl<'a> Fields<'a> {
             return None;
         }
         Some(text)
+    }
+
+    /// Takes a string that must be there; an empty one stands for one that is wrong.
+    pub fn required_string(&mut self, name: &str, chars: RangeInclusive<usize>) -> String {
+        if !self.has(name) {
+            self.raw(name);
+            self.refuse(name, "is required");
+        }
+        self.string(name, chars).unwrap_or_default()
     }
 
     /// Takes an integer within a range; `1.0` and `1e3` are not integers here.
@@ -216,6 +255,36 @@ impl<'a> Fields<'a> {
             }
         }
         list
+    }
+
+    /// Takes an array that must be there, of 1 to `MOST` entries, each as it is written.
+    pub fn entries<const MOST: usize>(&mut self, name: &str) -> Vec<&'a RawValue> {
+        let Some(raw) = self.value(name) else {
+            self.refuse(name, "is required");
+            return Vec::new();
+        };
+        match serde_json::from_str::<Entries<'a, MOST>>(raw.get()) {
+            Ok(Entries(list)) if !list.is_empty() => list,
+            _ => {
+                self.refuse(name, format!("must be an array of 1 to {MOST} entries"));
+                Vec::new()
+            }
+        }
+    }
+
+    /// Takes an array that must be there, of at most `MOST` entries, each as it is written.
+    pub fn array<const MOST: usize>(&mut self, name: &str) -> Vec<&'a RawValue> {
+        let Some(raw) = self.value(name) else {
+            self.refuse(name, "is required");
+            return Vec::new();
+        };
+        match serde_json::from_str::<Entries<'a, MOST>>(raw.get()) {
+            Ok(Entries(list)) => list,
+            Err(_) => {
+                self.refuse(name, format!("must be an array of at most {MOST} entries"));
+                Vec::new()
+            }
+        }
     }
 
     /// Takes a member that is an object and hands its own members to `read`; their errors become this object's.

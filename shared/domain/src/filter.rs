@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use crate::fields::FieldError;
-use crate::ids::MessageId;
+use crate::ids::{BreakerId, MessageId, ScheduleId};
 use crate::limits;
 
 /// The states of a message, as filters name them.
@@ -18,6 +18,10 @@ pub struct MessageFilter {
     pub url: Option<String>,
     /// A label.
     pub label: Option<String>,
+    /// The fanout they were published to.
+    pub fanout: Option<String>,
+    /// The schedule that fired them.
+    pub schedule: Option<ScheduleId>,
     /// Created at or after, in milliseconds since 1970.
     pub from_ms: Option<i64>,
     /// Created before, in milliseconds since 1970.
@@ -59,9 +63,27 @@ pub fn page<Id: FromStr>(query: &[(String, String)]) -> Result<Page<Id>, Vec<Fie
 /// Reads the filter of the message list from decoded query parameters.
 pub fn messages(query: &[(String, String)]) -> Result<MessageFilter, Vec<FieldError>> {
     let page = Page { limit: limits::PAGE_DEFAULT, cursor: None };
-    let mut filter = MessageFilter { status: None, url: None, label: None, from_ms: None, to_ms: None, page };
+    let mut filter = MessageFilter { status: None, url: None, label: None, fanout: None, schedule: None, from_ms: None, to_ms: None, page };
     each(query, |name, value| take(&mut filter, name, value))?;
     Ok(filter)
+}
+
+/// The states of a circuit breaker, as filters name them.
+pub const BREAKER_STATES: [&str; 3] = ["open", "half_open", "closed"];
+
+/// Reads the state, if one is asked for, and the page of the breaker list.
+pub fn breakers(query: &[(String, String)]) -> Result<(Option<String>, Page<BreakerId>), Vec<FieldError>> {
+    let mut page = Page { limit: limits::PAGE_DEFAULT, cursor: None };
+    let mut status = None;
+    each(query, |name, value| match name {
+        "status" if BREAKER_STATES.contains(&value) => {
+            status = Some(value.to_owned());
+            Ok(())
+        }
+        "status" => Err(format!("must be one of {}", BREAKER_STATES.join(", "))),
+        _ => page.take(name, value),
+    })?;
+    Ok((status, page))
 }
 
 fn each<'q>(query: &'q [(String, String)], mut take: impl FnMut(&str, &str) -> Result<(), String>) -> Result<(), Vec<FieldError>> {
@@ -82,6 +104,8 @@ fn take(filter: &mut MessageFilter, name: &str, value: &str) -> Result<(), Strin
         "status" => return Err(format!("must be one of {}", STATES.join(", "))),
         "url" => filter.url = Some(text(value)?),
         "label" => filter.label = Some(text(value)?),
+        "fanout" => filter.fanout = Some(text(value)?),
+        "schedule" => filter.schedule = Some(value.parse().map_err(|_| "must be the id of a schedule, sch_ and 32 hex digits".to_owned())?),
         "from" => filter.from_ms = Some(time(value)?),
         "to" => filter.to_ms = Some(time(value)?),
         _ => filter.page.take(name, value)?,
@@ -137,6 +161,9 @@ mod tests {
             ("to", "1969-12-31T23:59:59Z"),
             ("nope", "1"),
             ("url", ""),
+            ("fanout", ""),
+            ("schedule", "x"),
+            ("schedule", "msg_0192f3ab000070008000000000000001"),
         ] {
             assert_eq!(read(&[(name, value)]), Err(vec![name.to_owned()]));
         }

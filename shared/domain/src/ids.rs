@@ -55,6 +55,22 @@ id!(
     "key_"
 );
 
+id!(
+    /// An endpoint of a fanout: `ep_...`.
+    EndpointId,
+    "ep_"
+);
+id!(
+    /// A destination's circuit breaker: `brk_...`.
+    BreakerId,
+    "brk_"
+);
+id!(
+    /// A schedule: `sch_...`.
+    ScheduleId,
+    "sch_"
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -72,3 +72,55 @@ pub const LOAD_BYTES_MAX: u64 = 16 * 1024 * 1024;
 pub const START_WITHIN_MS: u64 = 20_000;
 /// A job that starts later than this after it could have was held up by others of its batch.
 pub const HELD_UP_MS: u64 = 1_000;
+/// Entity-tags in one If-Match header.
+pub const ETAGS_MAX: usize = 20;
+/// Endpoints of one fanout.
+pub const ENDPOINTS_MAX: usize = 1000;
+/// A fanout's name, in characters.
+pub const FANOUT_NAME_CHARS_MAX: usize = 64;
+/// Messages of one batch.
+pub const BATCH_MAX: usize = 1000;
+/// A flow key, in characters.
+pub const FLOW_KEY_CHARS_MAX: usize = 255;
+/// Pushes at once of one flow, at most.
+pub const FLOW_PARALLELISM_MAX: i64 = 10_000;
+/// Starts of one flow in a period, at most.
+pub const FLOW_RATE_MAX: i64 = 1_000_000;
+/// The longest period of a rate: 30 days.
+pub const FLOW_PERIOD_SECONDS_MAX: i64 = 2_592_000;
+/// The period of a rate when none is given.
+pub const FLOW_PERIOD_SECONDS_DEFAULT: i64 = 1;
+/// URLs and headers of all endpoints of one fanout, as they are stored; it keeps an answer with all of them below what Lambda can send.
+pub const FANOUT_BYTES_MAX: i64 = 2 * 1024 * 1024;
+/// Where lists stop counting what waits for a flow or a breaker.
+pub const WAITING_COUNT_MAX: i64 = 1_000;
+/// A cron expression, in characters.
+pub const CRON_CHARS_MAX: usize = 255;
+/// A schedule's name, in characters.
+pub const SCHEDULE_NAME_CHARS_MAX: usize = 64;
+/// The longest period of a schedule by interval: 365 days.
+pub const EVERY_SECONDS_MAX: i64 = 31_536_000;
+/// How far ahead tick makes the messages of due times, so that they are pushed to the second: more than the minute between ticks.
+pub const FIRE_AHEAD_MS: i64 = 90_000;
+/// A due time that is older when tick comes was missed, and the schedule's catch-up policy decides; less is an ordinary late tick.
+pub const FIRE_LATE_MS_MAX: i64 = 120_000;
+/// Due times of one schedule that one statement fires.
+pub const FIRES_MAX: i64 = 100;
+/// Messages that one call of a bulk operation changes.
+pub const BULK_MAX: usize = 1000;
+/// Longest retention.
+pub const RETENTION_DAYS_MAX: i64 = 3650;
+/// Most ended pushes that a circuit breaker waits for.
+pub const BREAKER_ATTEMPTS_MAX: i64 = 1_000_000;
+/// Percent of them that must fail; at 101 it never opens.
+pub const BREAKER_PERCENT_MAX: i64 = 101;
+/// Longest time that a breaker stays open.
+pub const BREAKER_OPEN_SECONDS_MAX: i64 = 86_400;
+/// Highest request limit of an account, per minute.
+pub const REQUESTS_PER_MINUTE_MAX: i64 = 100_000_000;
+/// Messages that one statement makes for all schedules that are due; it makes more if one due time of a fanout does.
+pub const FIRES_STATEMENT_MAX: i64 = 1_000;
+/// Bodies that it copies, likewise.
+pub const FIRES_STATEMENT_BYTES_MAX: i64 = 16 * 1024 * 1024;
+/// A time zone's name, in characters.
+pub const ZONE_CHARS_MAX: usize = 64;

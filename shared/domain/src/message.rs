@@ -1,16 +1,19 @@
 //! A message on its way: what deliver loads, what a push came to, and what becomes of the message then. Out of scope: making
 //! the push (platform) and recording the verdict (store).
 
-use crate::ids::MessageId;
+use crate::ids::{AccountId, MessageId};
 use crate::limits::{HELD_UP_MS, RESPONSE_HEADERS_BYTES_MAX, RETRY_AFTER_MS_MAX, START_WITHIN_MS, THROTTLE_WAIT_MS_MIN, THROTTLES_MAX};
 use crate::retry::{self, Backoff};
 use crate::signing::Secret;
+use crate::view;
 
 /// A leased message, ready to be pushed.
 #[derive(Clone, Debug)]
 pub struct Job {
     /// The message.
     pub id: MessageId,
+    /// Whose it is.
+    pub account: AccountId,
     /// The lease's generation; a result counts only under it.
     pub fence: i64,
     /// How long to wait before the push: a start is allowed 2 s early.
@@ -35,6 +38,12 @@ pub struct Job {
     pub headers: Vec<(String, String)>,
     /// The body; `None` for an empty one without content-type.
     pub body: Option<Vec<u8>>,
+    /// Published as bytes: no content-type but the publisher's.
+    pub raw: bool,
+    /// Told when it is delivered.
+    pub callback_url: Option<String>,
+    /// Told when it has failed.
+    pub failure_callback_url: Option<String>,
     /// Wait between attempts.
     pub backoff: Backoff,
     /// Every secret that signs now, newest first.
@@ -124,6 +133,8 @@ pub struct Settlement {
     pub verdict: Verdict,
     /// Whether the budget is left alone.
     pub throttled: bool,
+    /// What the push says of its destination's health: broken or well; nothing, where it did not get there.
+    pub broken: Option<bool>,
     /// Length of the push.
     pub duration_ms: u64,
     /// HTTP status.
@@ -136,6 +147,17 @@ pub struct Settlement {
     pub response_body: Option<Vec<u8>>,
     /// The wait that the endpoint asked for and gets.
     pub retry_after_ms: Option<u64>,
+    /// Whom to tell of this end.
+    pub callback: Option<Callback>,
+}
+
+/// A message that tells of another's end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Callback {
+    /// Where it goes.
+    pub url: String,
+    /// `{messageId, status, attempts, response: {status, headers, body} | null, error}` as JSON.
+    pub body: Vec<u8>,
 }
 
 impl Settlement {
@@ -173,19 +195,47 @@ pub fn settle(job: &Job, outcome: Outcome, now_ms: i64) -> Settlement {
         (None, Some(200..300)) => None,
         (None, _) => Some(explain(status.unwrap_or_default(), asked, throttled, verdict)),
     };
-    let (response_headers, response_body) = (bounded(headers), body);
-    Settlement {
+    let mut settlement = Settlement {
         id: job.id,
         fence: job.fence,
         verdict,
         throttled,
+        broken: broken(status, failure.as_ref().map(|f| f.0), throttled),
         duration_ms,
         status,
         error,
-        response_headers,
-        response_body,
+        response_headers: bounded(headers),
+        response_body: body,
         retry_after_ms,
+        callback: None,
+    };
+    settlement.callback = callback(job, &settlement);
+    settlement
+}
+
+/// Connection errors, timeouts and 5xx count against a destination; any other answer speaks for it.
+fn broken(status: Option<u16>, failure: Option<Failure>, throttled: bool) -> Option<bool> {
+    match (failure, status) {
+        (Some(Failure::Refused | Failure::Invalid), _) => None,
+        (Some(Failure::Timeout | Failure::Connect | Failure::Interrupted), _) => Some(true),
+        (None, status) => Some(status.is_some_and(|s| s >= 500) && !throttled),
     }
+}
+
+fn callback(job: &Job, settled: &Settlement) -> Option<Callback> {
+    let (status, url) = match settled.verdict {
+        Verdict::Delivered => ("delivered", &job.callback_url),
+        Verdict::Failed => ("failed", &job.failure_callback_url),
+        Verdict::Retrying { .. } => return None,
+    };
+    let response = settled.status.map(|status| {
+        let text = settled.response_body.as_deref().map(String::from_utf8_lossy);
+        serde_json::json!({ "status": status, "headers": view::header_map(&settled.response_headers), "body": text })
+    });
+    let body = serde_json::json!({
+        "messageId": job.id.to_string(), "status": status, "attempts": job.number, "response": response, "error": settled.error,
+    });
+    Some(Callback { url: url.clone()?, body: body.to_string().into_bytes() })
 }
 
 fn verdict(
@@ -254,7 +304,7 @@ pub fn push_headers(job: &Job, body: Option<&[u8]>, timestamp_s: i64) -> Vec<(St
             headers.push((name.to_owned(), value));
         }
     };
-    if body.is_some() {
+    if body.is_some() && !job.raw {
         default("content-type", "application/json".to_owned());
     }
     default("user-agent", concat!("Tikku/", env!("CARGO_PKG_VERSION")).to_owned());
@@ -266,142 +316,5 @@ pub fn push_headers(job: &Job, body: Option<&[u8]>, timestamp_s: i64) -> Vec<(St
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::retry::BackoffKind;
-
-    fn job() -> Job {
-        Job {
-            id: MessageId(uuid::Uuid::from_u128(7)),
-            fence: 3,
-            wait_ms: 0,
-            now_ms: 0,
-            number: 1,
-            attempts: 0,
-            throttles: 0,
-            max_attempts: 3,
-            timeout_ms: 1000,
-            url: "https://example.com/".to_owned(),
-            method: "POST".to_owned(),
-            headers: vec![("X-Own".to_owned(), "1".to_owned())],
-            body: Some(b"{}".to_vec()),
-            backoff: Backoff { kind: BackoffKind::Fixed, initial_ms: 5000, factor: 2.0, max_ms: 60_000, jitter: false },
-            secrets: vec![Secret::from_bytes(vec![7; 32]).unwrap()],
-        }
-    }
-
-    fn answer(status: u16, headers: &[(&str, &str)]) -> Outcome {
-        let headers = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        Outcome { duration_ms: 5, result: Reply::Response(Answer { status, headers, body: b"body".to_vec() }) }
-    }
-
-    fn failure(kind: Failure) -> Outcome {
-        Outcome { duration_ms: 5, result: Reply::failed(kind, "why") }
-    }
-
-    #[test]
-    fn a_push_starts_with_its_whole_timeout_or_is_put_back() {
-        let room = |timeout_ms, wait_ms, started_ms, deadline_ms| room_ms(&Job { timeout_ms, wait_ms, ..job() }, started_ms, deadline_ms);
-        assert_eq!(room(30_000, 0, 0, 885_000), Some(30_000));
-        assert_eq!(room(30_000, 2_000, 2_005, 885_000), Some(30_000));
-        assert_eq!(room(30_000, 0, START_WITHIN_MS, 885_000), Some(30_000));
-        assert_eq!(room(30_000, 0, START_WITHIN_MS + 1, 885_000), None);
-        assert_eq!(room(40_000, 0, 4_999, 45_000), Some(40_000));
-        assert_eq!(room(40_000, 0, 5_001, 45_000), None);
-        // A timeout that never fits is cut instead of put back for ever.
-        assert_eq!(room(840_000, 0, 10, 45_000), Some(44_990));
-        assert_eq!(room(840_000, 2_000, 2_100, 45_000), Some(42_900));
-        assert_eq!(room(840_000, 0, 4_000, 45_000), None);
-    }
-
-    #[test]
-    fn statuses_decide() {
-        let retry = |delay_ms| Verdict::Retrying { delay_ms };
-        type Case = (u16, &'static [(&'static str, &'static str)], Verdict, bool);
-        let table: [Case; 14] = [
-            (200, &[], Verdict::Delivered, false),
-            (204, &[("Tikku-No-Retry", "true")], Verdict::Delivered, false),
-            (299, &[("Retry-After", "9")], Verdict::Delivered, false),
-            (301, &[], retry(5000), false),
-            (400, &[], retry(5000), false),
-            (404, &[("tikku-no-retry", "TRUE")], Verdict::Failed, false),
-            (410, &[("Retry-After", "9")], Verdict::Failed, false),
-            (429, &[], retry(5000), true),
-            (429, &[("Retry-After", "9")], retry(9000), true),
-            (500, &[("Retry-After", "9")], retry(9000), false),
-            (503, &[], retry(5000), false),
-            (503, &[("Retry-After", "2")], retry(5000), true),
-            (503, &[("Retry-After", "0")], retry(5000), true),
-            (429, &[("Retry-After", "31536000")], retry(RETRY_AFTER_MS_MAX), true),
-        ];
-        for (status, headers, verdict, throttled) in table {
-            let settled = settle(&job(), answer(status, headers), 0);
-            assert_eq!((settled.verdict, settled.throttled), (verdict, throttled), "{status} {headers:?}");
-            assert_eq!(settled.error.is_none(), status < 300);
-        }
-    }
-
-    #[test]
-    fn the_last_attempt_of_the_budget_fails() {
-        let last = Job { attempts: 2, ..job() };
-        assert_eq!(settle(&last, answer(500, &[]), 0).verdict, Verdict::Failed);
-        assert_eq!(settle(&last, failure(Failure::Timeout), 0).verdict, Verdict::Failed);
-        assert!(matches!(settle(&last, answer(429, &[]), 0).verdict, Verdict::Retrying { .. }));
-        let throttled = Job { throttles: THROTTLES_MAX - 1, ..job() };
-        assert_eq!(settle(&throttled, answer(429, &[]), 0).verdict, Verdict::Failed);
-        assert!(matches!(settle(&throttled, answer(500, &[]), 0).verdict, Verdict::Retrying { .. }));
-    }
-
-    #[test]
-    fn failures_without_an_answer_are_retried_unless_they_never_can_work() {
-        for kind in [Failure::Timeout, Failure::Connect, Failure::Refused, Failure::Interrupted] {
-            assert_eq!(settle(&job(), failure(kind), 0).verdict, Verdict::Retrying { delay_ms: 5000 });
-        }
-        assert_eq!(settle(&job(), failure(Failure::Invalid), 0).verdict, Verdict::Failed);
-    }
-
-    #[test]
-    fn an_answer_that_breaks_off_is_kept_and_is_no_delivery() {
-        let partial = Some(Answer { status: 200, headers: vec![("a".into(), "b".into())], body: b"abc".to_vec() });
-        let outcome = Outcome { duration_ms: 5, result: Reply::Failed { kind: Failure::Timeout, detail: "slow".into(), partial } };
-        let settled = settle(&job(), outcome, 0);
-        assert_eq!((settled.verdict, settled.status), (Verdict::Retrying { delay_ms: 5000 }, Some(200)));
-        assert_eq!((settled.error.as_deref(), settled.response_body.as_deref()), (Some("slow"), Some(&b"abc"[..])));
-    }
-
-    #[test]
-    fn a_wait_that_is_asked_for_does_not_grow_and_throttling_ends_with_a_reason() {
-        let growing = Job { backoff: Backoff { kind: BackoffKind::Linear, ..job().backoff }, throttles: 7, ..job() };
-        let delay = |headers: &[(&str, &str)]| settle(&growing, answer(429, headers), 0).verdict;
-        assert_eq!(delay(&[("Retry-After", "9")]), Verdict::Retrying { delay_ms: 9000 });
-        assert_eq!(delay(&[]), Verdict::Retrying { delay_ms: 40_000 });
-        let hasty = Job { backoff: Backoff { initial_ms: 0, ..job().backoff }, ..job() };
-        assert_eq!(settle(&hasty, answer(429, &[]), 0).verdict, Verdict::Retrying { delay_ms: THROTTLE_WAIT_MS_MIN });
-        let last = settle(&Job { throttles: THROTTLES_MAX - 1, ..job() }, answer(429, &[]), 0);
-        assert!(last.error.unwrap().contains("200 times"));
-    }
-
-    #[test]
-    fn a_capped_wait_is_recorded() {
-        let settled = settle(&job(), answer(429, &[("Retry-After", "31536000")]), 0);
-        assert_eq!(settled.retry_after_ms, Some(RETRY_AFTER_MS_MAX));
-        assert_eq!(settled.error.unwrap(), "the endpoint answered 429; it asked for a wait of 31536000 s, capped at 86400 s");
-    }
-
-    #[test]
-    fn response_headers_are_bounded() {
-        let long = "v".repeat(5000);
-        let settled = settle(&job(), answer(500, &[("a", &long), ("b", &long), ("c", "1")]), 0);
-        assert_eq!(settled.response_headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["a", "c"]);
-    }
-
-    #[test]
-    fn a_push_is_signed_and_keeps_the_publishers_headers() {
-        let headers = push_headers(&job(), Some(b"{}"), 1_700_000_000);
-        let names: Vec<&str> = headers.iter().map(|(n, _)| n.as_str()).collect();
-        let expected = ["X-Own", "content-type", "user-agent", "tikku-attempt", "webhook-id", "webhook-timestamp", "webhook-signature"];
-        assert_eq!(names, expected);
-        let bare = push_headers(&Job { headers: vec![("User-Agent".into(), "me".into())], ..job() }, None, 1);
-        assert!(!bare.iter().any(|(n, _)| n == "content-type" || n == "user-agent"));
-    }
-}
+#[path = "message_tests.rs"]
+mod tests;

@@ -20,10 +20,14 @@ pub enum Kind {
     MethodNotAllowed,
     /// The thing's state does not allow this.
     Conflict,
+    /// The thing has changed since the revision that If-Match names.
+    PreconditionFailed,
     /// The request is larger than a limit.
     TooLarge,
     /// An idempotency key came back with another payload.
     IdempotencyMismatch,
+    /// The account's requests of this minute are used up.
+    RateLimited,
     /// The database cannot be reached or is too busy: try again.
     Unavailable,
     /// A fault of ours.
@@ -32,15 +36,17 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, for documents and tests.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::InvalidRequest,
         Self::Unauthorized,
         Self::Forbidden,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::Conflict,
+        Self::PreconditionFailed,
         Self::TooLarge,
         Self::IdempotencyMismatch,
+        Self::RateLimited,
         Self::Unavailable,
         Self::Internal,
     ];
@@ -54,8 +60,10 @@ impl Kind {
             Self::NotFound => ("not-found", "Not found", 404),
             Self::MethodNotAllowed => ("method-not-allowed", "Method not allowed", 405),
             Self::Conflict => ("conflict", "The current state does not allow this", 409),
+            Self::PreconditionFailed => ("precondition-failed", "It is not what If-Match names", 412),
             Self::TooLarge => ("too-large", "The request is too large", 413),
             Self::IdempotencyMismatch => ("idempotency-mismatch", "The idempotency key was used with another payload", 422),
+            Self::RateLimited => ("rate-limited", "Too many requests", 429),
             Self::Unavailable => ("unavailable", "Temporarily unavailable", 503),
             Self::Internal => ("internal", "Internal error", 500),
         }

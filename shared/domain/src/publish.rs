@@ -1,10 +1,11 @@
-//! What `POST /v1/messages` accepts: every field checked, every error with its pointer. Out of scope: who may publish, and
-//! what needs a clock (`notBefore` beyond ten years is refused by the database).
+//! What a publish as JSON accepts: every field checked, every error with its pointer. Out of scope: who may publish, a publish as
+//! bytes (`raw_publish`), and what needs a clock (`notBefore` beyond ten years is refused by the database).
 
 use sha2::{Digest, Sha256};
 
 use crate::destination::{self, UrlPolicy};
 use crate::fields::{FieldError, Fields};
+use crate::flow::{self, Flow};
 use crate::header_rules::HeaderFault;
 use crate::retry::{Backoff, BackoffKind};
 use crate::{filter, header_rules, limits};
@@ -12,17 +13,28 @@ use crate::{filter, header_rules, limits};
 /// The methods a push can have.
 pub const METHODS: [&str; 6] = ["POST", "PUT", "PATCH", "DELETE", "GET", "HEAD"];
 
+/// Where a publish goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// One destination, in WHATWG form, without a fragment.
+    Url(String),
+    /// Each active endpoint of the fanout of this name.
+    Fanout(String),
+}
+
 /// A message as published, checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct NewMessage {
-    /// Destination in WHATWG form, without a fragment.
-    pub url: String,
+    /// Where it goes.
+    pub target: Target,
     /// One of [`METHODS`].
     pub method: String,
     /// The publisher's headers in order.
     pub headers: Vec<(String, String)>,
-    /// The body as it was written; `None` for an empty body without content-type.
+    /// The body as it was written; `None` for an empty body.
     pub body: Option<Vec<u8>>,
+    /// Published as bytes: the push has no content-type but one among the headers. Else it is JSON's when there is a body.
+    pub raw: bool,
     /// Delay from now.
     pub delay_ms: Option<i64>,
     /// Earliest push, in milliseconds since 1970.
@@ -33,10 +45,16 @@ pub struct NewMessage {
     pub backoff: Backoff,
     /// Longest push.
     pub timeout_ms: i32,
-    /// The publisher's key, with the hash of what it stands for.
+    /// The publisher's key, or one made of the payload, with the hash of what it stands for.
     pub idempotency: Option<(String, Vec<u8>)>,
     /// For filters.
     pub labels: Vec<String>,
+    /// Whose limits it shares.
+    pub flow: Option<Flow>,
+    /// Told when it is delivered.
+    pub callback_url: Option<String>,
+    /// Told when it has failed.
+    pub failure_callback_url: Option<String>,
 }
 
 /// What the host allows.
@@ -51,26 +69,50 @@ pub struct Rules<'a> {
 /// Reads one message from JSON.
 pub fn parse(json: &[u8], rules: &Rules<'_>) -> Result<NewMessage, Vec<FieldError>> {
     let mut fields = Fields::parse(json).map_err(|error| vec![error])?;
-    let url = url(&mut fields, rules.policy);
+    let message = take(&mut fields, rules);
+    fields.finish()?;
+    Ok(message)
+}
+
+/// Takes a message's members. What is wrong stays in `fields`: the message counts only when [`Fields::finish`] finds nothing.
+pub fn take(fields: &mut Fields<'_>, rules: &Rules<'_>) -> NewMessage {
+    let target = target(fields, rules.policy);
     let words = METHODS.map(|method| (method, method));
     let method = fields.word("method", &words).unwrap_or("POST").to_owned();
-    let headers = headers(&mut fields);
-    let body = body(&mut fields, &method);
-    let (delay_ms, not_before_ms) = when(&mut fields);
+    let headers = headers(fields);
+    let body = body(fields, &method);
+    take_options(fields, rules, Payload { target, method, headers, body, raw: false })
+}
+
+/// What is pushed, and where: what an idempotency key stands for.
+pub(crate) struct Payload {
+    pub target: Target,
+    pub method: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Option<Vec<u8>>,
+    pub raw: bool,
+}
+
+/// Takes the members that say how to push, and makes a message of them and the payload.
+pub(crate) fn take_options(fields: &mut Fields<'_>, rules: &Rules<'_>, payload: Payload) -> NewMessage {
+    let (delay_ms, not_before_ms) = when(fields);
     let max_attempts = fields.integer("maxAttempts", 1..=limits::ATTEMPTS_MAX).unwrap_or(limits::ATTEMPTS_DEFAULT);
     let backoff = fields.object("backoff", backoff).unwrap_or_default();
     let timeout_seconds = fields
         .integer("timeoutSeconds", 1..=rules.timeout_seconds_max)
         .unwrap_or(limits::TIMEOUT_SECONDS_DEFAULT.min(rules.timeout_seconds_max));
-    let key = fields.string("idempotencyKey", 1..=limits::IDEMPOTENCY_KEY_CHARS_MAX);
+    let idempotency = idempotency(fields, &payload);
     let labels = fields.strings("labels", limits::LABELS_MAX, 1..=limits::LABEL_CHARS_MAX);
-    fields.finish()?;
-    let idempotency = key.map(|key| (key, fingerprint(&url, &method, &headers, body.as_deref())));
-    Ok(NewMessage {
-        url,
+    let flow = fields.object("flowControl", flow::parse);
+    let callback_url = url(fields, "callbackUrl", rules.policy);
+    let failure_callback_url = url(fields, "failureCallbackUrl", rules.policy);
+    let Payload { target, method, headers, body, raw } = payload;
+    NewMessage {
+        target,
         method,
         headers,
         body,
+        raw,
         delay_ms,
         not_before_ms,
         // Both are within their ranges, which fit.
@@ -79,29 +121,71 @@ pub fn parse(json: &[u8], rules: &Rules<'_>) -> Result<NewMessage, Vec<FieldErro
         timeout_ms: (timeout_seconds * 1000) as i32,
         idempotency,
         labels,
-    })
+        flow,
+        callback_url,
+        failure_callback_url,
+    }
 }
 
-fn url(fields: &mut Fields<'_>, policy: &UrlPolicy) -> String {
-    let Some(raw) = fields.raw("url") else {
-        fields.refuse("url", "is required");
-        return String::new();
-    };
+pub(crate) fn target(fields: &mut Fields<'_>, policy: &UrlPolicy) -> Target {
+    if fields.has("fanout") {
+        if fields.has("url") {
+            fields.refuse("fanout", "and url exclude each other");
+        }
+        // What is said of the fanout stands for both.
+        fields.raw("url");
+        return Target::Fanout(fields.string("fanout", 1..=limits::FANOUT_NAME_CHARS_MAX).unwrap_or_default());
+    }
+    fields.raw("fanout");
+    if !fields.has("url") {
+        fields.raw("url");
+        fields.refuse("url", "is required, or a fanout");
+    }
+    Target::Url(url(fields, "url", policy).unwrap_or_default())
+}
+
+/// Takes a destination and answers it in WHATWG form.
+pub(crate) fn url(fields: &mut Fields<'_>, name: &str, policy: &UrlPolicy) -> Option<String> {
+    if !fields.has(name) {
+        fields.raw(name);
+        return None;
+    }
+    let raw = fields.raw(name)?;
     let Ok(text) = serde_json::from_str::<String>(raw.get()) else {
-        fields.refuse("url", "must be a string");
-        return String::new();
+        fields.refuse(name, "must be a string");
+        return None;
     };
     match destination::parse(policy, &text) {
-        Ok(url) => url.to_string(),
+        Ok(url) => Some(url.into()),
         Err(error) => {
-            fields.refuse_at(&["url"], error.to_string());
-            String::new()
+            fields.refuse_at(&[name], error.to_string());
+            None
         }
     }
 }
 
-fn headers(fields: &mut Fields<'_>) -> Vec<(String, String)> {
+fn idempotency(fields: &mut Fields<'_>, payload: &Payload) -> Option<(String, Vec<u8>)> {
+    let keyed = fields.has("idempotencyKey");
+    let key = fields.string("idempotencyKey", 1..=limits::IDEMPOTENCY_KEY_CHARS_MAX);
+    let by_content = fields.boolean("contentBasedDeduplication").unwrap_or(false);
+    if keyed && by_content {
+        fields.refuse("contentBasedDeduplication", "and idempotencyKey exclude each other");
+    }
+    if key.is_none() && !by_content {
+        return None;
+    }
+    let hash = fingerprint(payload);
+    let key = key.unwrap_or_else(|| hash.iter().fold("content:".to_owned(), |text, byte| format!("{text}{byte:02x}")));
+    Some((key, hash))
+}
+
+pub(crate) fn headers(fields: &mut Fields<'_>) -> Vec<(String, String)> {
     let headers = fields.string_map("headers");
+    checked(fields, headers)
+}
+
+/// The headers, with what is wrong with them noted under `headers`.
+pub(crate) fn checked(fields: &mut Fields<'_>, headers: Vec<(String, String)>) -> Vec<(String, String)> {
     if let Err(errors) = header_rules::check(&headers) {
         for error in errors {
             match error.fault {
@@ -115,14 +199,19 @@ fn headers(fields: &mut Fields<'_>) -> Vec<(String, String)> {
 
 fn body(fields: &mut Fields<'_>, method: &str) -> Option<Vec<u8>> {
     let raw = fields.raw("body")?;
-    if matches!(method, "GET" | "HEAD") {
-        fields.refuse("body", format!("must be absent with method {method}"));
-    }
+    check_bodied(fields, method);
     if raw.get().len() > limits::BODY_BYTES_MAX {
         fields.refuse("body", format!("must have at most {} bytes of JSON", limits::BODY_BYTES_MAX));
         return None;
     }
     Some(raw.get().as_bytes().to_vec())
+}
+
+/// Notes it under `body` when a push with this method has none.
+pub(crate) fn check_bodied(fields: &mut Fields<'_>, method: &str) {
+    if matches!(method, "GET" | "HEAD") {
+        fields.refuse("body", format!("must be absent with method {method}"));
+    }
 }
 
 fn when(fields: &mut Fields<'_>) -> (Option<i64>, Option<i64>) {
@@ -141,7 +230,7 @@ fn when(fields: &mut Fields<'_>) -> (Option<i64>, Option<i64>) {
     (delay_ms, not_before_ms)
 }
 
-fn backoff(fields: &mut Fields<'_>) -> Backoff {
+pub(crate) fn backoff(fields: &mut Fields<'_>) -> Backoff {
     let kinds = [("exponential", BackoffKind::Exponential), ("linear", BackoffKind::Linear), ("fixed", BackoffKind::Fixed)];
     let seconds = 0..=limits::BACKOFF_SECONDS_MAX;
     let default = Backoff::default();
@@ -171,111 +260,35 @@ impl Default for Backoff {
     }
 }
 
-/// SHA-256 over url, method, headers and body, each with its length, so that no two payloads share a text.
-fn fingerprint(url: &str, method: &str, headers: &[(String, String)], body: Option<&[u8]>) -> Vec<u8> {
+/// SHA-256 over target, method, headers and body, each with its length, so that no two payloads share a text.
+fn fingerprint(payload: &Payload) -> Vec<u8> {
     let mut hash = Sha256::new();
     let mut part = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_be_bytes());
         hash.update(bytes);
     };
-    part(url.as_bytes());
-    part(method.as_bytes());
-    for (name, value) in headers {
+    match &payload.target {
+        Target::Url(url) => part(url.as_bytes()),
+        Target::Fanout(name) => {
+            // No URL is empty.
+            part(b"");
+            part(name.as_bytes());
+        }
+    }
+    part(payload.method.as_bytes());
+    for (name, value) in &payload.headers {
         part(name.to_ascii_lowercase().as_bytes());
         part(value.as_bytes());
     }
-    part(if body.is_some() { b"body" } else { b"none" });
-    part(body.unwrap_or_default());
+    part(match (&payload.body, payload.raw) {
+        (None, _) => b"none",
+        (Some(_), false) => b"body",
+        (Some(_), true) => b"raw",
+    });
+    part(payload.body.as_deref().unwrap_or_default());
     hash.finalize().to_vec()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(json: &str) -> Result<NewMessage, Vec<String>> {
-        let policy = UrlPolicy { allow_http: false, allow_cidrs: Vec::new() };
-        let rules = Rules { policy: &policy, timeout_seconds_max: limits::TIMEOUT_SECONDS_MAX };
-        parse(json.as_bytes(), &rules).map_err(|errors| errors.into_iter().map(|e| e.pointer).collect())
-    }
-
-    #[test]
-    fn a_url_is_enough() {
-        let message = read(r#"{"url": "https://example.com/hook"}"#).unwrap();
-        assert_eq!((message.url.as_str(), message.method.as_str()), ("https://example.com/hook", "POST"));
-        assert_eq!((message.body, message.max_attempts, message.timeout_ms), (None, 5, 30_000));
-    }
-
-    #[test]
-    fn a_body_is_kept_as_written() {
-        for body in ["null", "0", "false", "\"\"", r#"{"b": 1,  "b": 2, "a": "\u0000"}"#, "12345678901234567890.10", "\"\u{1F600}\""] {
-            let message = read(&format!(r#"{{"url": "https://example.com", "body": {body}}}"#)).unwrap();
-            assert_eq!(message.body.as_deref(), Some(body.as_bytes()));
-        }
-    }
-
-    #[test]
-    fn what_is_wrong_is_said_where() {
-        let cases = [
-            (r#"{}"#, "/url"),
-            (r#"{"url": 5}"#, "/url"),
-            (r#"{"url": "https://10.0.0.1"}"#, "/url"),
-            (r#"{"url": "https://e.com", "method": "TRACE"}"#, "/method"),
-            (r#"{"url": "https://e.com", "method": "GET", "body": 1}"#, "/body"),
-            (r#"{"url": "https://e.com", "headers": {"host": "x"}}"#, "/headers/host"),
-            (r#"{"url": "https://e.com", "headers": {"a": 1}}"#, "/headers/a"),
-            (r#"{"url": "https://e.com", "delaySeconds": -1}"#, "/delaySeconds"),
-            (r#"{"url": "https://e.com", "delaySeconds": 315360001}"#, "/delaySeconds"),
-            (r#"{"url": "https://e.com", "notBefore": "tomorrow"}"#, "/notBefore"),
-            (r#"{"url": "https://e.com", "notBefore": "-005000-01-01T00:00:00Z"}"#, "/notBefore"),
-            (r#"{"url": "https://e.com", "notBefore": "2030-01-01T00:00:00Z", "delaySeconds": 1}"#, "/notBefore"),
-            (r#"{"url": "https://e.com", "maxAttempts": 0}"#, "/maxAttempts"),
-            (r#"{"url": "https://e.com", "maxAttempts": 101}"#, "/maxAttempts"),
-            (r#"{"url": "https://e.com", "timeoutSeconds": 841}"#, "/timeoutSeconds"),
-            (r#"{"url": "https://e.com", "backoff": {"type": "cubic"}}"#, "/backoff/type"),
-            (r#"{"url": "https://e.com", "backoff": {"initialSeconds": 9, "maxSeconds": 8}}"#, "/backoff/maxSeconds"),
-            (r#"{"url": "https://e.com", "backoff": {"factor": 0.5}}"#, "/backoff/factor"),
-            (r#"{"url": "https://e.com", "idempotencyKey": ""}"#, "/idempotencyKey"),
-            (r#"{"url": "https://e.com", "labels": ["", "x"]}"#, "/labels/0"),
-            (r#"{"url": "https://e.com", "nope": 1}"#, "/nope"),
-        ];
-        for (json, pointer) in cases {
-            assert_eq!(read(json).unwrap_err(), [pointer], "{json}");
-        }
-    }
-
-    #[test]
-    fn limits_hold_at_their_edge() {
-        let with = |field: &str, value: &str| read(&format!(r#"{{"url": "https://e.com", "{field}": {value}}}"#));
-        let text = |n: usize| format!("\"{}\"", "x".repeat(n));
-        let labels = |n: usize| format!("[{}]", vec!["\"l\""; n].join(","));
-        let cases = [
-            ("body", text(limits::BODY_BYTES_MAX - 2), text(limits::BODY_BYTES_MAX - 1)),
-            ("idempotencyKey", text(255), text(256)),
-            ("labels", labels(10), labels(11)),
-            ("labels", format!("[{}]", text(64)), format!("[{}]", text(65))),
-            ("maxAttempts", "100".into(), "101".into()),
-            ("timeoutSeconds", "840".into(), "841".into()),
-            ("delaySeconds", "315360000".into(), "315360001".into()),
-        ];
-        for (field, most, more) in cases {
-            assert!(with(field, &most).is_ok(), "{field} at its limit");
-            assert!(with(field, &more).is_err(), "{field} over its limit");
-        }
-    }
-
-    #[test]
-    fn the_fingerprint_tells_payloads_apart() {
-        let hash = |json: &str| read(json).unwrap().idempotency.unwrap().1;
-        let base = hash(r#"{"url": "https://e.com", "idempotencyKey": "k", "body": 1}"#);
-        assert_eq!(base, hash(r#"{"body": 1, "url": "https://e.com", "idempotencyKey": "k", "maxAttempts": 9}"#));
-        for other in [
-            r#"{"url": "https://e.com/", "idempotencyKey": "k", "body": 2}"#,
-            r#"{"url": "https://e.com", "idempotencyKey": "k"}"#,
-            r#"{"url": "https://e.com", "idempotencyKey": "k", "body": 1, "method": "PUT"}"#,
-            r#"{"url": "https://e.com", "idempotencyKey": "k", "body": 1, "headers": {"a": "b"}}"#,
-        ] {
-            assert_ne!(base, hash(other), "{other}");
-        }
-    }
-}
+#[path = "publish_tests.rs"]
+mod tests;

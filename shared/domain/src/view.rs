@@ -2,11 +2,23 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use crate::problem::Problem;
 use crate::retry::BackoffKind;
+
+/// An answer's headers by lower-case name; of one that came twice the values are joined by a comma.
+pub fn header_map(pairs: &[(String, String)]) -> BTreeMap<String, String> {
+    let mut map = BTreeMap::<String, String>::new();
+    for (name, value) in pairs {
+        map.entry(name.to_ascii_lowercase()).and_modify(|joined| *joined = format!("{joined}, {value}")).or_insert_with(|| value.clone());
+    }
+    map
+}
 
 /// `202` of a publish.
 #[derive(Debug, Serialize, ToSchema)]
@@ -19,6 +31,78 @@ pub struct Accepted {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     pub deduplicated: bool,
+}
+
+/// `202` of a publish to a fanout.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AcceptedFanout {
+    /// One for each endpoint that was not paused, in the order of the endpoints.
+    pub messages: Vec<FanoutMessage>,
+    /// True when the idempotency key had been used with the same payload: these are the first messages.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub deduplicated: bool,
+}
+
+/// A message of a publish to a fanout.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FanoutMessage {
+    /// `msg_` and 32 hex digits.
+    pub id: String,
+    /// `queued`, or `scheduled` when due later.
+    pub status: String,
+    /// The endpoint's destination.
+    pub url: String,
+}
+
+/// `202` of a publish: what became of a URL's message, or of a fanout's.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum PublishAnswer {
+    /// Of a message to a URL.
+    Message(Accepted),
+    /// Of a message to a fanout.
+    Fanout(AcceptedFanout),
+}
+
+/// What became of one message of a batch.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum BatchResult {
+    /// Of a message to a URL.
+    Message(Accepted),
+    /// Of a message to a fanout.
+    Fanout(AcceptedFanout),
+    /// Of a message that was refused.
+    Refused(Refused),
+}
+
+/// A message of a batch that was refused.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Refused {
+    /// Why; pointers begin at the message.
+    pub problem: Problem,
+}
+
+/// `207` of a batch.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BatchAnswer {
+    /// In the order of the request.
+    pub results: Vec<BatchResult>,
+}
+
+/// Flow control, as published.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FlowView {
+    /// Which flow.
+    pub key: String,
+    /// Pushes at once that were asked for.
+    pub parallelism: Option<i32>,
+    /// Starts in a period that were asked for.
+    pub rate: Option<i32>,
+    /// The period of the rate, in seconds.
+    pub period_seconds: Option<i64>,
 }
 
 /// Wait between attempts, as published.
@@ -52,10 +136,14 @@ pub struct MessageView {
     pub method: String,
     /// The publisher's headers.
     pub headers: BTreeMap<String, String>,
-    /// The body as published; lists leave it out.
+    /// The body as published, when that is JSON, else null; lists leave it out.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<serde_json::Value>)]
     pub body: Option<Box<RawValue>>,
+    /// The body as published in base64, when it is not JSON; lists leave it out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub body_base64: Option<String>,
     /// Size of the body; null when there is none.
     pub body_bytes: Option<i64>,
     /// The delay that was asked for.
@@ -72,6 +160,22 @@ pub struct MessageView {
     pub idempotency_key: Option<String>,
     /// For filters.
     pub labels: Vec<String>,
+    /// Whose limits it shares.
+    pub flow_control: Option<FlowView>,
+    /// Told when it is delivered.
+    pub callback_url: Option<String>,
+    /// Told when it has failed.
+    pub failure_callback_url: Option<String>,
+    /// The message whose end this one tells.
+    pub callback_of: Option<String>,
+    /// The fanout it was published to.
+    pub fanout: Option<String>,
+    /// The first message of the same publish to a fanout.
+    pub publish_id: Option<String>,
+    /// The schedule that fired it: `sch_` and 32 hex digits.
+    pub schedule: Option<String>,
+    /// `flow` or `breaker` when it is due and waits for room in its flow, or for a destination that fails.
+    pub waiting_for: Option<String>,
     /// When it was accepted, RFC 3339.
     pub created_at: String,
     /// When it is or was due, RFC 3339.
@@ -84,6 +188,15 @@ pub struct MessageView {
     pub cancel_requested: bool,
     /// The message this is a copy of.
     pub resent_from: Option<String>,
+}
+
+/// A body as JSON, or, when it is none, as `null` and in base64.
+pub fn body(bytes: Option<Vec<u8>>) -> (Option<Box<RawValue>>, Option<String>) {
+    let Some(bytes) = bytes else { return (None, None) };
+    match serde_json::from_slice::<&RawValue>(&bytes) {
+        Ok(json) => (Some(json.to_owned()), None),
+        Err(_) => (Some(RawValue::NULL.to_owned()), Some(STANDARD.encode(bytes))),
+    }
 }
 
 /// A message and every attempt.
@@ -204,4 +317,28 @@ pub struct Health {
     pub schema_version: i32,
     /// Seconds since tick last looked; null before the first time.
     pub last_tick_age_seconds: Option<f64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_shown_as_json_or_in_base64() {
+        let shown = |bytes: &[u8]| body(Some(bytes.to_vec()));
+        let json = |text: &str| Some(RawValue::from_string(text.to_owned()).unwrap().get().to_owned());
+        let cases: [(&[u8], Option<String>, Option<&str>); 6] = [
+            (br#"{"b": 1,  "b": 2}"#, json(r#"{"b": 1,  "b": 2}"#), None),
+            (b" 5\n", json("5"), None),
+            (b"null", json("null"), None),
+            (b"a=b", json("null"), Some("YT1i")),
+            (b"{", json("null"), Some("ew==")),
+            (b"\"\xff\"", json("null"), Some("Iv8i")),
+        ];
+        for (bytes, as_json, as_base64) in cases {
+            let (body, base64) = shown(bytes);
+            assert_eq!((body.map(|b| b.get().to_owned()), base64.as_deref()), (as_json, as_base64), "{bytes:?}");
+        }
+        assert_eq!(body(None).1, None);
+    }
 }

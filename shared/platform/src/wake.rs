@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use tikku_domain::ids::MessageId;
+use tikku_domain::ids::{AccountId, MessageId};
 use tikku_domain::limits::QUEUE_DELAY_MS_MAX;
 use tikku_store::Kick;
 
@@ -23,20 +23,23 @@ struct Body<'a> {
 pub struct Parcel {
     /// The queue's delay: whole seconds, rounded down; deliver waits out the rest. Both queues count to 900 at least.
     pub delay_s: u16,
+    /// Whose messages these are.
+    pub account: AccountId,
     /// What is due in that second.
     pub ids: Vec<MessageId>,
 }
 
-/// Packs ids that are due in the same second together, at most so many.
+/// Packs ids of one account that are due in the same second together, at most so many.
 pub fn parcels(kicks: &[Kick], ids_max: usize) -> Vec<Parcel> {
-    let mut by_delay = BTreeMap::<u16, Vec<MessageId>>::new();
+    let mut together = BTreeMap::<(u16, AccountId), Vec<MessageId>>::new();
     for kick in kicks {
         // The limit fits.
-        by_delay.entry((kick.wait_ms.min(QUEUE_DELAY_MS_MAX) / 1000) as u16).or_default().push(kick.id);
+        together.entry(((kick.wait_ms.min(QUEUE_DELAY_MS_MAX) / 1000) as u16, kick.account)).or_default().push(kick.id);
     }
-    let pack =
-        |(delay_s, ids): (u16, Vec<MessageId>)| ids.chunks(ids_max).map(|ids| Parcel { delay_s, ids: ids.to_vec() }).collect::<Vec<_>>();
-    by_delay.into_iter().flat_map(pack).collect()
+    let pack = |((delay_s, account), ids): ((u16, AccountId), Vec<MessageId>)| {
+        ids.chunks(ids_max).map(|ids| Parcel { delay_s, account, ids: ids.to_vec() }).collect::<Vec<_>>()
+    };
+    together.into_iter().flat_map(pack).collect()
 }
 
 /// `{"ids": ["msg_...", ...]}`
@@ -60,12 +63,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parcels_share_a_second_and_are_bounded() {
+    fn parcels_share_a_second_and_an_account_and_are_bounded() {
         let id: MessageId = "msg_0192f3ab000070008000000000000001".parse().unwrap();
-        let kick = |wait_ms| Kick { id, wait_ms };
-        let packed = parcels(&[kick(999), kick(1000), kick(0), kick(5), kick(99_999_999)], 2);
-        let shape: Vec<(u16, usize)> = packed.iter().map(|p| (p.delay_s, p.ids.len())).collect();
-        assert_eq!(shape, [(0, 2), (0, 1), (1, 1), (900, 1)]);
+        let kick = |wait_ms, account| Kick { id, wait_ms, account: AccountId(uuid::Uuid::from_u128(account)) };
+        let packed = parcels(&[kick(999, 1), kick(1000, 1), kick(0, 1), kick(5, 1), kick(99_999_999, 1), kick(0, 2)], 2);
+        let shape: Vec<(u16, u128, usize)> = packed.iter().map(|p| (p.delay_s, p.account.0.as_u128(), p.ids.len())).collect();
+        assert_eq!(shape, [(0, 1, 2), (0, 1, 1), (0, 2, 1), (1, 1, 1), (900, 1, 1)]);
     }
 
     #[test]

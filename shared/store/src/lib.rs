@@ -5,23 +5,41 @@
 
 mod account;
 mod api_key;
+mod breaker;
 mod clients;
+mod fanout;
+mod flow_config;
 mod message;
+mod message_bulk;
 mod message_control;
+mod message_publish;
 mod message_read;
 mod message_tick;
 pub mod migrate;
+mod prune;
+mod schedule;
+mod schedule_read;
+mod schedule_tick;
 mod signing_secret;
 pub mod statements;
 mod tick;
+mod usage;
 
 pub use account::NewAccount;
 pub use api_key::Caller;
 pub use clients::{Clients, Connect, ConnectError, Time};
-pub use message::{Loaded, Published, Settled};
+pub use fanout::FanoutEdit;
+pub use flow_config::{FlowEdit, FlowVerb};
+pub use message::{Loaded, Settled};
 pub use message_control::Control;
-pub use message_tick::Kick;
+pub use message_publish::{Published, PublishedBatch, PublishedItem, Put};
+pub use message_tick::{FlowOf, Kick, Reaped};
+pub use prune::PrunePlace;
+pub use schedule::{PauseChange, Paused, ScheduleEdit, ScheduleRan, ScheduleTimes};
+pub use schedule_read::Schedule;
+pub use schedule_tick::Fired;
 pub use tick::{Look, Pulse};
+pub use usage::Usage;
 
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};

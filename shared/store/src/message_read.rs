@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::value::RawValue;
+use serde_json::Value;
 use tikku_domain::filter::{MessageFilter, STATES};
-use tikku_domain::ids::{AccountId, MessageId};
+use tikku_domain::ids::{AccountId, MessageId, ScheduleId};
 use tikku_domain::retry::Backoff;
-use tikku_domain::view::{AttemptView, BackoffView, MessageDetail, MessagePage, MessageView};
+use tikku_domain::view::{self, AttemptView, BackoffView, FlowView, MessageDetail, MessagePage, MessageView};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
@@ -20,7 +20,9 @@ macro_rules! columns {
             " as body, octet_length(c.body)::int8 as body_bytes, c.delay_ms,
   tikku.rfc3339(c.not_before) as not_before, m.max_attempts::int4 as max_attempts, c.backoff::text as backoff,
   m.timeout_ms, c.idempotency_key, c.labels, tikku.rfc3339(c.created_at) as created_at,
-  tikku.rfc3339(m.due_at) as due_at, tikku.rfc3339(m.finished_at) as finished_at, m.attempt_number, m.cancel_requested, c.resent_from"
+  tikku.rfc3339(m.due_at) as due_at, tikku.rfc3339(m.finished_at) as finished_at, m.attempt_number, m.cancel_requested, c.resent_from,
+  m.flow_key, c.flow::text as flow, c.callback_url, c.failure_callback_url, c.callback_of, c.fanout, c.publish_id, c.schedule_id,
+  case when m.breaker_id is not null then 'breaker' when m.flow_key is not null and m.kick_until = 'infinity' then 'flow' end as waiting_for"
         )
     };
 }
@@ -28,7 +30,8 @@ macro_rules! columns {
 macro_rules! matching {
     () => {
         "c.account_id = $1 and m.account_id = $1 and ($2::text is null or strpos(c.url, $2) > 0) and ($3::text is null or $3 = any(c.labels))
-  and ($4::int8 is null or c.created_at >= to_timestamp($4 / 1000.0)) and ($5::int8 is null or c.created_at < to_timestamp($5 / 1000.0))"
+  and ($4::int8 is null or c.created_at >= to_timestamp($4 / 1000.0)) and ($5::int8 is null or c.created_at < to_timestamp($5 / 1000.0))
+  and ($6::text is null or c.fanout = $6) and ($7::uuid is null or c.schedule_id = $7)"
     };
 }
 
@@ -51,7 +54,7 @@ pub const LIST: &str = concat!(
     columns!("null::bytea"),
     "\nfrom tikku.message_content c join tikku.message m on m.id = c.message_id where ",
     matching!(),
-    "\n  and ($6::text is null or m.state = $6) and ($7::uuid is null or c.message_id < $7) order by c.message_id desc limit $8"
+    "\n  and ($8::text is null or m.state = $8) and ($9::uuid is null or c.message_id < $9) order by c.message_id desc limit $10"
 );
 
 /// How many in each state match, whatever state is asked for.
@@ -78,7 +81,7 @@ impl Store {
 
     /// A page with the counts that belong to its filter. S.
     pub async fn message_list(&self, account: AccountId, f: &MessageFilter) -> Result<MessagePage, StoreError> {
-        let (cursor, more) = (f.page.cursor.map(|id| id.0), f.page.limit + 1);
+        let (schedule, cursor, more) = (f.schedule.map(|id| id.0), f.page.cursor.map(|id| id.0), f.page.limit + 1);
         let shared = || {
             [
                 (&account.0 as &(dyn tokio_postgres::types::ToSql + Sync), Type::UUID),
@@ -86,6 +89,8 @@ impl Store {
                 (&f.label, Type::TEXT),
                 (&f.from_ms, Type::INT8),
                 (&f.to_ms, Type::INT8),
+                (&f.fanout, Type::TEXT),
+                (&schedule, Type::UUID),
             ]
         };
         let mut params = Vec::from(shared());
@@ -104,14 +109,16 @@ impl Store {
 }
 
 fn view(row: &Row) -> Result<MessageView, StoreError> {
-    let body: Option<Vec<u8>> = row.get("body");
+    let (body, body_base64) = view::body(row.get("body"));
+    let id = |column: &str| row.get::<_, Option<uuid::Uuid>>(column).map(|id| MessageId(id).to_string());
     Ok(MessageView {
         id: MessageId(row.get("id")).to_string(),
         status: row.get("state"),
         url: row.get("url"),
         method: row.get("method"),
         headers: pairs(row, "headers")?.into_iter().collect(),
-        body: body.and_then(|bytes| RawValue::from_string(String::from_utf8(bytes).ok()?).ok()),
+        body,
+        body_base64,
         body_bytes: row.get("body_bytes"),
         delay_seconds: row.get::<_, Option<i64>>("delay_ms").map(|ms| ms / 1000),
         not_before: row.get("not_before"),
@@ -120,16 +127,33 @@ fn view(row: &Row) -> Result<MessageView, StoreError> {
         timeout_seconds: row.get::<_, i32>("timeout_ms") / 1000,
         idempotency_key: row.get("idempotency_key"),
         labels: row.get("labels"),
+        flow_control: flow(row)?,
+        callback_url: row.get("callback_url"),
+        failure_callback_url: row.get("failure_callback_url"),
+        callback_of: id("callback_of"),
+        fanout: row.get("fanout"),
+        publish_id: id("publish_id"),
+        schedule: row.get::<_, Option<uuid::Uuid>>("schedule_id").map(|id| ScheduleId(id).to_string()),
+        waiting_for: row.get("waiting_for"),
         created_at: row.get("created_at"),
         due_at: row.get("due_at"),
         finished_at: row.get("finished_at"),
         attempt_count: row.get("attempt_number"),
         cancel_requested: row.get("cancel_requested"),
-        resent_from: row.get::<_, Option<uuid::Uuid>>("resent_from").map(|id| MessageId(id).to_string()),
+        resent_from: id("resent_from"),
     })
 }
 
-fn backoff(row: &Row) -> Result<BackoffView, StoreError> {
+pub(crate) fn flow(row: &Row) -> Result<Option<FlowView>, StoreError> {
+    let Some(key) = row.get("flow_key") else { return Ok(None) };
+    let text: Option<&str> = row.get("flow");
+    let limits: Value = serde_json::from_str(text.unwrap_or("{}")).map_err(|e| StoreError::Failed(format!("flow: {e}")))?;
+    let limit = |name: &str| limits[name].as_i64().and_then(|n| i32::try_from(n).ok());
+    let period_seconds = limits["periodMs"].as_i64().map(|ms| ms / 1000);
+    Ok(Some(FlowView { key, parallelism: limit("parallelism"), rate: limit("rate"), period_seconds }))
+}
+
+pub(crate) fn backoff(row: &Row) -> Result<BackoffView, StoreError> {
     let backoff: Backoff = serde_json::from_str(row.get("backoff")).map_err(|e| StoreError::Failed(format!("backoff: {e}")))?;
     Ok(BackoffView {
         kind: backoff.kind,
@@ -141,14 +165,7 @@ fn backoff(row: &Row) -> Result<BackoffView, StoreError> {
 }
 
 fn attempt(row: &Row) -> Result<AttemptView, StoreError> {
-    let mut response_headers: BTreeMap<String, String> = BTreeMap::new();
-    for (name, value) in pairs(row, "response_headers")? {
-        let joined = response_headers.entry(name.to_ascii_lowercase()).or_default();
-        if !joined.is_empty() {
-            joined.push_str(", ");
-        }
-        joined.push_str(&value);
-    }
+    let response_headers = view::header_map(&pairs(row, "response_headers")?);
     let body: Option<Vec<u8>> = row.get("response_body");
     Ok(AttemptView {
         number: row.get("number"),
@@ -163,7 +180,7 @@ fn attempt(row: &Row) -> Result<AttemptView, StoreError> {
     })
 }
 
-fn pairs(row: &Row, column: &str) -> Result<Vec<(String, String)>, StoreError> {
+pub(crate) fn pairs(row: &Row, column: &str) -> Result<Vec<(String, String)>, StoreError> {
     let text: Option<String> = row.get(column);
     serde_json::from_str(text.as_deref().unwrap_or("[]")).map_err(|e| StoreError::Failed(format!("{column}: {e}")))
 }

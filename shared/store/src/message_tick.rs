@@ -1,7 +1,7 @@
 //! The statements of tick over messages: hand over what the queue does not hold, give up lost leases.
 
-use tikku_domain::ids::MessageId;
-use tikku_domain::limits::LOST_MAX;
+use tikku_domain::ids::{AccountId, MessageId};
+use tikku_domain::limits::{LOST_MAX, WINDOW_MS};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
@@ -14,45 +14,68 @@ pub struct Kick {
     pub id: MessageId,
     /// Wait until it is due.
     pub wait_ms: u64,
+    /// Whose it is: queues that can are fair between accounts.
+    pub account: AccountId,
 }
 
-/// Takes rows that the queue does not hold. Each further time a row is handed over and still not started, tick waits twice as
-/// long before the next, 15 minutes at most: a backlog must not fill the queue with copies of itself.
+impl Kick {
+    /// Those of the rows `(id, wait_ms, account_id)` that have a wait.
+    pub(crate) fn of_rows(rows: &[Row]) -> Vec<Self> {
+        let kick = |row: &Row| {
+            let wait_ms = row.get::<_, Option<i64>>("wait_ms")?.unsigned_abs();
+            Some(Self { id: MessageId(row.get("id")), wait_ms, account: AccountId(row.get("account_id")) })
+        };
+        rows.iter().filter_map(kick).collect()
+    }
+}
+
+/// A flow of an account.
+pub type FlowOf = (AccountId, String);
+
+/// What a reap did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reaped {
+    /// Leases given up.
+    pub lost: usize,
+    /// What is to be handed to the queue.
+    pub kicks: Vec<Kick>,
+    /// Flows in which places were set free.
+    pub flows: Vec<FlowOf>,
+}
+
+/// Takes rows that the queue does not hold, as many of each account that has some. Each further time a row is handed over and still not started,
+/// tick waits twice as long before the next, 15 minutes at most: a backlog must not fill the queue with copies of itself.
 pub const CLAIM: &str = "-- message::claim
-with due as materialized (
-  select id from tikku.message where kick_until <= tikku.clock_now() and state in ('scheduled', 'queued', 'retrying')
-  order by kick_until limit $1 for update skip locked
+with ready as materialized (
+  select a.id from tikku.account a where exists (select 1 from tikku.message m where m.account_id = a.id and m.kick_until <= tikku.clock_now())
+  order by random() limit $1
+), due as materialized (
+  select d.id from ready cross join lateral (
+    select m.id from tikku.message m
+    where m.account_id = ready.id and m.kick_until <= tikku.clock_now() and m.state in ('scheduled', 'queued', 'retrying')
+    order by m.kick_until limit greatest(1, $1 / (select count(*) from ready)) for update skip locked) d
 )
 update tikku.message m set kicks = least(m.kicks + 1, 5)::smallint,
   kick_until = greatest(m.due_at, tikku.clock_now()) + least(interval '60 seconds' * power(2, m.kicks), interval '15 minutes')
 from due where m.id = due.id
-returning m.id, tikku.ms_until(m.due_at) as wait_ms";
+returning m.id, tikku.ms_until(m.due_at) as wait_ms, m.account_id";
 
 /// Gives up leases that ran out: the attempt is recorded as lost and spends no budget, but has its own cap.
 pub const REAP: &str = "-- message::reap
-with gone as materialized (
-  select id, lease_until from tikku.message where lease_until < tikku.clock_now() and state = 'delivering'
-  order by lease_until limit $1 for update skip locked
-), u as (
-  update tikku.message m set
-    state = case when m.cancel_requested then 'cancelled' when m.lost + 1 >= $2 then 'failed' else 'retrying' end,
-    lost = m.lost + 1, attempt_number = m.attempt_number + 1, lease_until = null,
-    due_at = tikku.clock_now(),
-    kick_until = case when not m.cancel_requested and m.lost + 1 < $2 then tikku.clock_now() + interval '60 seconds' end,
-    finished_at = case when m.cancel_requested or m.lost + 1 >= $2 then tikku.clock_now() end
-  from gone where m.id = gone.id
-  returning m.id, m.state, m.attempt_number, m.fence, m.timeout_ms, gone.lease_until
-), a as (
-  insert into tikku.attempt (message_id, number, fence, started_at, duration_ms, error, response_headers, worker)
-  select u.id, u.attempt_number, u.fence, u.lease_until - tikku.ms(u.timeout_ms) - interval '32 seconds', u.timeout_ms + 32000,
-    'lost: the delivering process never reported what came of this push', '[]', 'unknown' from u
-)
-select id, state::text as state, 0::bigint as wait_ms from u";
+select id, lost, wait_ms, account_id, flow_key from tikku.message_reap($1, $2, $3)";
+
+/// Hands on the rows of flows whose places are free.
+pub const WAKE: &str = "-- flow::wake
+select id, wait_ms, account_id from tikku.flow_wake($1, $2)";
+
+/// Hands on rows that were left waiting for a flow or a breaker, for whoever should have done it.
+pub const SWEEP: &str = "-- flow::sweep
+select id, wait_ms, account_id from tikku.waiting_sweep($1)";
 
 /// Forgets what an in-memory queue held before its process ended.
 pub const UNKICK: &str = "-- message::unkick
 with held as materialized (
-  select id from tikku.message where kick_until > tikku.clock_now()
+  select id from tikku.message where kick_until > tikku.clock_now() and kick_until < 'infinity'
     and due_at <= tikku.clock_now() + tikku.ms($2) and kick_until > due_at
   order by kick_until limit $1 for update skip locked
 )
@@ -61,22 +84,34 @@ update tikku.message m set kick_until = tikku.clock_now(), kicks = 0 from held w
 impl Store {
     /// Takes at most `most` rows to hand to the queue. S.
     pub async fn message_claim(&self, most: i64) -> Result<Vec<Kick>, StoreError> {
-        Ok(self.rows(CLAIM, &[(&most, Type::INT8)]).await?.iter().map(kick).collect())
+        Ok(Kick::of_rows(&self.rows(CLAIM, &[(&most, Type::INT8)]).await?))
     }
 
-    /// Gives up at most `most` lost leases; answers how many, and those that are due again. S.
-    pub async fn message_reap(&self, most: i64) -> Result<(usize, Vec<Kick>), StoreError> {
-        let rows = self.rows(REAP, &[(&most, Type::INT8), (&LOST_MAX, Type::INT2)]).await?;
-        let due = rows.iter().filter(|row| row.get::<_, &str>("state") == "retrying").map(kick).collect();
-        Ok((rows.len(), due))
+    /// Gives up at most `most` lost leases. F.
+    pub async fn message_reap(&self, most: i32) -> Result<Reaped, StoreError> {
+        let (lost_max, window_ms) = (i32::from(LOST_MAX), WINDOW_MS as i64);
+        let rows = self.rows(REAP, &[(&most, Type::INT4), (&lost_max, Type::INT4), (&window_ms, Type::INT8)]).await?;
+        let flow = |row: &Row| Some((AccountId(row.get("account_id")), row.get::<_, Option<String>>("flow_key")?));
+        let mut flows: Vec<FlowOf> = rows.iter().filter_map(flow).collect();
+        flows.sort_unstable();
+        flows.dedup();
+        Ok(Reaped { lost: rows.iter().filter(|row| row.get("lost")).count(), kicks: Kick::of_rows(&rows), flows })
+    }
+
+    /// What of these flows can go on; to be called when places were set free by a transition that did not lock them. F.
+    pub async fn flow_wake(&self, flows: &[FlowOf]) -> Result<Vec<Kick>, StoreError> {
+        let accounts: Vec<uuid::Uuid> = flows.iter().map(|(account, _)| account.0).collect();
+        let keys: Vec<&str> = flows.iter().map(|(_, key)| key.as_str()).collect();
+        Ok(Kick::of_rows(&self.rows(WAKE, &[(&accounts, Type::UUID_ARRAY), (&keys, Type::TEXT_ARRAY)]).await?))
+    }
+
+    /// Looks after at most `most` flows and breakers for which rows were left waiting. F.
+    pub async fn waiting_sweep(&self, most: i32) -> Result<Vec<Kick>, StoreError> {
+        Ok(Kick::of_rows(&self.rows(SWEEP, &[(&most, Type::INT4)]).await?))
     }
 
     /// Leaves at most `most` rows that a dead queue held to the next tick; answers how many. S.
     pub async fn message_unkick(&self, most: i64, window_ms: i64) -> Result<u64, StoreError> {
         Ok(self.rows(UNKICK, &[(&most, Type::INT8), (&window_ms, Type::INT8)]).await?.len() as u64)
     }
-}
-
-fn kick(row: &Row) -> Kick {
-    Kick { id: MessageId(row.get("id")), wait_ms: row.get::<_, Option<i64>>("wait_ms").unwrap_or(0).unsigned_abs() }
 }

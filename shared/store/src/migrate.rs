@@ -6,11 +6,17 @@ use tokio_postgres::error::SqlState;
 use crate::{Store, StoreError};
 
 /// Version, name and text of every migration, in order.
-pub const MIGRATIONS: [(i32, &str, &str); 4] = [
+pub const MIGRATIONS: [(i32, &str, &str); 10] = [
     (1, "clock", include_str!("../../../migrations/0001_clock.sql")),
     (2, "accounts", include_str!("../../../migrations/0002_accounts.sql")),
     (3, "messages", include_str!("../../../migrations/0003_messages.sql")),
     (4, "message_functions", include_str!("../../../migrations/0004_message_functions.sql")),
+    (5, "platform", include_str!("../../../migrations/0005_platform.sql")),
+    (6, "publish", include_str!("../../../migrations/0006_publish.sql")),
+    (7, "delivery", include_str!("../../../migrations/0007_delivery.sql")),
+    (8, "schedules", include_str!("../../../migrations/0008_schedules.sql")),
+    (9, "accounts", include_str!("../../../migrations/0009_accounts.sql")),
+    (10, "fanouts", include_str!("../../../migrations/0010_fanouts.sql")),
 ];
 
 /// The version this code wants.

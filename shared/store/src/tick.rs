@@ -9,6 +9,12 @@ pub struct Look {
     pub kick: bool,
     /// A lease that ran out.
     pub lost: bool,
+    /// A schedule of which a due time is to be decided.
+    pub fire: bool,
+    /// A flow or breaker for which rows were left waiting.
+    pub waiting: bool,
+    /// It is time to look for what is older than its retention.
+    pub prune: bool,
 }
 
 /// The database's own view of how the service is.
@@ -23,8 +29,13 @@ pub struct Pulse {
 /// The only statement of an idle tick: notes that it looked, and asks each loop's question.
 pub const LOOK: &str = "-- tick::look
 with beat as (update tikku.tick set last_at = tikku.clock_now() where only_row)
-select exists (select 1 from tikku.message where kick_until <= tikku.clock_now()) as kick,
-  exists (select 1 from tikku.message where lease_until < tikku.clock_now()) as lost";
+select exists (select 1 from tikku.account a
+    where exists (select 1 from tikku.message m where m.account_id = a.id and m.kick_until <= tikku.clock_now())) as kick,
+  exists (select 1 from tikku.message where lease_until < tikku.clock_now()) as lost,
+  exists (select 1 from tikku.account a
+    where exists (select 1 from tikku.schedule s where s.account_id = a.id and s.look_at <= tikku.clock_now())) as fire,
+  exists (select 1 from tikku.flow where next_at <= tikku.clock_now()) or exists (select 1 from tikku.breaker where next_at <= tikku.clock_now()) as waiting,
+  (select prune_at <= tikku.clock_now() from tikku.tick) as prune";
 
 /// Schema version and age of the last tick.
 pub const PULSE: &str = "-- tick::pulse
@@ -35,7 +46,7 @@ impl Store {
     /// Looks whether there is anything to do. S.
     pub async fn tick_look(&self) -> Result<Look, StoreError> {
         let row = self.row(LOOK, &[]).await?;
-        Ok(Look { kick: row.get("kick"), lost: row.get("lost") })
+        Ok(Look { kick: row.get("kick"), lost: row.get("lost"), fire: row.get("fire"), waiting: row.get("waiting"), prune: row.get("prune") })
     }
 
     /// Schema version and age of the last tick. S.

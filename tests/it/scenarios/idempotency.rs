@@ -54,3 +54,43 @@ fn the_same_key_with_another_payload_is_refused_and_names_the_first_message() {
         endpoint.wait(2, SOON).await;
     });
 }
+
+#[test]
+fn the_content_is_the_key_where_that_is_asked_for() {
+    on(ALL, async |d| {
+        let endpoint = Endpoint::new();
+        let with = |fields: serde_json::Value| {
+            let mut published = message(&endpoint, fields);
+            published["contentBasedDeduplication"] = json!(true);
+            published
+        };
+        let published = with(json!({ "body": { "n": 1 } }));
+        let answers = join_all((0..50).map(|_| d.api.post("/v1/messages", &published))).await;
+        let ids: BTreeSet<_> = answers.into_iter().map(|answer| answer.expect(202).json()["id"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(ids.len(), 1, "{ids:?}");
+        let later = with(json!({ "body": { "n": 1 }, "labels": ["l"], "delaySeconds": 60 }));
+        let same = d.api.post("/v1/messages", &later).await.expect(202).json();
+        assert_eq!(
+            (same["id"].as_str(), same["deduplicated"].as_bool()),
+            (ids.first().map(String::as_str), Some(true)),
+            "only the payload counts"
+        );
+        let others = [
+            json!({ "body": { "n": 2 } }),
+            json!({ "body": { "n":  1 }, "headers": { "x": "y" } }),
+            json!({ "body": { "n": 1 }, "method": "PUT" }),
+        ];
+        for other in others {
+            let id = d.api.publish(&with(other.clone())).await;
+            assert!(!ids.contains(&id), "{other}");
+        }
+        endpoint.wait(4, SOON).await;
+        d.api.publish(&message(&endpoint, json!({ "body": { "n": 1 } }))).await;
+        endpoint.wait(5, SOON).await;
+        let problem = d.api.post("/v1/messages", &with(json!({ "idempotencyKey": "k" }))).await.problem(400);
+        assert_eq!(problem["errors"][0]["pointer"], "/contentBasedDeduplication");
+        let stranger = d.new_account(&format!("content {}", endpoint.url()));
+        assert!(!ids.contains(&stranger.publish(&published).await), "content of one account is nothing to another");
+        endpoint.wait(6, SOON).await;
+    });
+}

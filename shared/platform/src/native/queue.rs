@@ -1,10 +1,10 @@
 //! The wake queue of a laptop, in memory, and of Lambda, SQS.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tikku_domain::ids::MessageId;
+use tikku_domain::ids::{AccountId, MessageId};
 use tokio::sync::Notify;
 
 use super::time;
@@ -40,7 +40,7 @@ impl Queue {
 /// What does not fit is dropped, as a queue may: tick hands it over later.
 const HELD_MAX: usize = 200_000;
 
-/// Timers in memory, each id at most once, at its earliest time.
+/// Timers in memory, each id at most once, at its earliest time. Accounts take turns: one with a million due ids holds up no other.
 #[derive(Debug, Default)]
 pub struct MemoryQueue {
     timers: Mutex<Timers>,
@@ -49,8 +49,45 @@ pub struct MemoryQueue {
 
 #[derive(Debug, Default)]
 struct Timers {
-    due: BinaryHeap<Reverse<(u64, MessageId)>>,
+    later: BinaryHeap<Reverse<(u64, MessageId, AccountId)>>,
     held: HashMap<MessageId, u64>,
+    /// What is due, by account, and the accounts in the order of their turns.
+    due: HashMap<AccountId, VecDeque<(u64, MessageId)>>,
+    turns: VecDeque<AccountId>,
+}
+
+impl Timers {
+    /// Moves what is due by now to its account.
+    fn ripen(&mut self, now_ms: u64) {
+        while let Some(Reverse((at_ms, id, account))) = self.later.peek().copied().filter(|Reverse((at_ms, ..))| *at_ms <= now_ms) {
+            self.later.pop();
+            let line = self.due.entry(account).or_default();
+            if line.is_empty() {
+                self.turns.push_back(account);
+            }
+            line.push_back((at_ms, id));
+        }
+    }
+
+    /// The next id of the account whose turn it is.
+    fn next(&mut self) -> Option<Kick> {
+        loop {
+            let account = self.turns.pop_front()?;
+            let line = self.due.get_mut(&account)?;
+            let first = line.pop_front();
+            if line.is_empty() {
+                self.due.remove(&account);
+            } else {
+                self.turns.push_back(account);
+            }
+            let (at_ms, id) = first?;
+            // An id that was handed over again for an earlier time leaves its later entry behind.
+            if self.held.get(&id) == Some(&at_ms) {
+                self.held.remove(&id);
+                return Some(Kick { id, wait_ms: 0, account });
+            }
+        }
+    }
 }
 
 impl MemoryQueue {
@@ -63,7 +100,7 @@ impl MemoryQueue {
             let sooner = timers.held.get(&kick.id).is_none_or(|held| at_ms < *held);
             if sooner && timers.held.len() < HELD_MAX {
                 timers.held.insert(kick.id, at_ms);
-                timers.due.push(Reverse((at_ms, kick.id)));
+                timers.later.push(Reverse((at_ms, kick.id, kick.account)));
             }
         }
         drop(timers);
@@ -71,7 +108,7 @@ impl MemoryQueue {
     }
 
     /// Waits for ids whose time has come; answers at least one and at most `most`. For one consumer.
-    pub async fn take(&self, most: usize) -> Vec<MessageId> {
+    pub async fn take(&self, most: usize) -> Vec<Kick> {
         loop {
             let (ready, next_ms) = self.ready(most);
             if !ready.is_empty() {
@@ -87,23 +124,13 @@ impl MemoryQueue {
         }
     }
 
-    fn ready(&self, most: usize) -> (Vec<MessageId>, Option<u64>) {
+    fn ready(&self, most: usize) -> (Vec<Kick>, Option<u64>) {
         let now_ms = time::monotonic_ms();
         let mut timers = self.timers();
-        let mut ready = Vec::new();
-        while ready.len() < most {
-            let Some(Reverse((at_ms, id))) = timers.due.peek().copied() else { return (ready, None) };
-            if at_ms > now_ms {
-                return (ready, Some(at_ms - now_ms));
-            }
-            timers.due.pop();
-            // An id that was handed over again for an earlier time leaves its later entry behind.
-            if timers.held.get(&id) == Some(&at_ms) {
-                timers.held.remove(&id);
-                ready.push(id);
-            }
-        }
-        (ready, None)
+        timers.ripen(now_ms);
+        let ready = std::iter::from_fn(|| timers.next()).take(most).collect();
+        let next_ms = timers.later.peek().map(|Reverse((at_ms, ..))| at_ms.saturating_sub(now_ms));
+        (ready, next_ms)
     }
 
     fn timers(&self) -> MutexGuard<'_, Timers> {
@@ -116,7 +143,11 @@ mod tests {
     use super::*;
 
     fn kick(n: u128, wait_ms: u64) -> Kick {
-        Kick { id: MessageId(uuid::Uuid::from_u128(n)), wait_ms }
+        Kick { id: MessageId(uuid::Uuid::from_u128(n)), wait_ms, account: AccountId(uuid::Uuid::from_u128(n / 1000)) }
+    }
+
+    fn numbers(kicks: Vec<Kick>) -> Vec<u128> {
+        kicks.into_iter().map(|kick| kick.id.0.as_u128()).collect()
     }
 
     #[tokio::test]
@@ -125,7 +156,7 @@ mod tests {
         queue.send(&[kick(1, 60), kick(2, 20), kick(3, 0), kick(1, 40), kick(1, 90)]);
         let mut order = Vec::new();
         while order.len() < 3 {
-            order.extend(queue.take(1).await.into_iter().map(|id| id.0.as_u128()));
+            order.extend(numbers(queue.take(1).await));
         }
         assert_eq!(order, [3, 2, 1]);
         assert_eq!(queue.ready(9).0, []);
@@ -137,5 +168,15 @@ mod tests {
         queue.send(&(0..10).map(|n| kick(n, 0)).collect::<Vec<_>>());
         assert_eq!(queue.take(4).await.len(), 4);
         assert_eq!(queue.take(100).await.len(), 6);
+    }
+
+    #[tokio::test]
+    async fn accounts_take_turns() {
+        let queue = MemoryQueue::default();
+        queue.send(&(0..900).map(|n| kick(n, 0)).collect::<Vec<_>>());
+        queue.send(&[kick(1000, 0), kick(2000, 0), kick(2001, 0)]);
+        assert_eq!(numbers(queue.take(6).await), [0, 1000, 2000, 1, 2001, 2]);
+        assert_eq!(queue.take(1000).await.len(), 897);
+        assert!(queue.timers().due.is_empty() && queue.timers().turns.is_empty() && queue.timers().held.is_empty());
     }
 }

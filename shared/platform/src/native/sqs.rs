@@ -1,4 +1,5 @@
-//! SQS. One SendMessageBatch holds ten entries, an entry several ids that share a delay.
+//! SQS. One SendMessageBatch holds ten entries, an entry several ids of an account that share a delay. The account is the entry's message group:
+//! a standard queue with groups is fair between them ("fair queues" in its guide).
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::DisplayErrorContext;
@@ -35,7 +36,7 @@ impl SqsQueue {
         let mut call = self.client.send_message_batch().queue_url(&self.url);
         for (index, parcel) in batch.iter().enumerate() {
             let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(encode_ids(&parcel.ids));
-            let entry = entry.delay_seconds(parcel.delay_s.into());
+            let entry = entry.delay_seconds(parcel.delay_s.into()).message_group_id(parcel.account.to_string());
             call = call.entries(entry.build().map_err(|error| QueueError(error.to_string()))?);
         }
         let answer = call.send().await.map_err(|error| QueueError(DisplayErrorContext(&error).to_string()))?;

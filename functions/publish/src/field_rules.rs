@@ -1,0 +1,140 @@
+//! Rules of fields that a derived schema cannot say: what stands in a header, which fields exclude or need each other, which texts are times.
+//!
+//! Fields of the same name mean the same in every request, so their rules are written once. Out of scope: reading requests, which `domain` does.
+
+use serde_json::{Map, Value, json};
+use tikku_domain::header_rules::HEADERS_MAX;
+use tikku_domain::limits;
+
+/// Adds the rules to the schemas of the document.
+pub fn add(schemas: &mut Value) {
+    for (name, schema) in schemas.as_object_mut().into_iter().flatten() {
+        // Requests refuse unknown fields; answers may get new ones.
+        let request = schema["additionalProperties"] == false;
+        let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else { continue };
+        if !request {
+            times(properties);
+        } else if !name.ends_with("Selector") {
+            // A selector's fields are searched for, not sent.
+            for (field, rule) in of_fields() {
+                if let Some(property) = properties.get_mut(field) {
+                    merge(property, rule);
+                }
+            }
+        }
+        let refused = refused(properties);
+        if request && !refused.is_empty() {
+            schema["not"] = json!({ "anyOf": refused });
+        }
+    }
+}
+
+/// Adds the rules to a parameter: it is a text that cannot be null, and what is called like a field is like it.
+pub fn parameter(parameter: &mut Value) {
+    let name = parameter["name"].as_str().unwrap_or_default().to_owned();
+    let schema = &mut parameter["schema"];
+    if let Some(kinds) = schema["type"].as_array() {
+        schema["type"] = kinds.iter().find(|kind| *kind != "null").cloned().unwrap_or_default();
+    }
+    if let Some(kinds) = schema.get_mut("oneOf").and_then(Value::as_array_mut) {
+        kinds.retain(|kind| kind["type"] != "null");
+        if let [only] = kinds.as_slice() {
+            *schema = only.clone();
+        }
+    }
+    // Tikku-Callback-Url is callbackUrl.
+    let field = name.to_ascii_lowercase().replace("tikku-", "").replace('-', "");
+    let rules = of_fields().into_iter().chain(of_parameters()).filter(|(rule, _)| rule.to_ascii_lowercase() == field);
+    // In a query it would be a filter; a list is one text.
+    let query = parameter["in"] == "query";
+    for (_, rule) in rules.filter(|(_, rule)| !query && rule.get("items").is_none()) {
+        merge(&mut parameter["schema"], rule);
+    }
+}
+
+fn of_parameters() -> [(&'static str, Value); 3] {
+    let tag = "(W/)?\"[!#-~]*\"";
+    [
+        ("ifMatch", json!({ "pattern": format!("^(\\*|{tag}( ?, ?{tag}){{0,{}}})$", limits::ETAGS_MAX - 1) })),
+        ("name", json!({ "pattern": "^[A-Za-z0-9._-]{1,64}$", "not": { "enum": [".", ".."] } })),
+        ("key", json!({ "minLength": 1, "maxLength": limits::FLOW_KEY_CHARS_MAX })),
+    ]
+}
+
+/// Pairs of which a request has one at most.
+const EXCLUSIVE: [(&str, &str); 2] = [("delaySeconds", "notBefore"), ("idempotencyKey", "contentBasedDeduplication")];
+/// Pairs of which a request has exactly one.
+const EITHER: [(&str, &str); 3] = [("url", "fanout"), ("ids", "filter"), ("cron", "everySeconds")];
+/// Fields that need another.
+const NEEDS: [(&str, &str); 2] = [("periodSeconds", "rate"), ("timezone", "cron")];
+
+/// What a request with these fields must not be.
+fn refused(properties: &Map<String, Value>) -> Vec<Value> {
+    let has = |(a, b): &&(&str, &str)| properties.contains_key(*a) && properties.contains_key(*b);
+    let mut all = Vec::new();
+    for (a, b) in EXCLUSIVE.iter().chain(&EITHER).filter(has) {
+        all.push(json!({ "allOf": [given(a), given(b)] }));
+    }
+    for (a, b) in EITHER.iter().filter(has) {
+        all.push(json!({ "not": { "anyOf": [given(a), given(b)] } }));
+    }
+    for (a, b) in NEEDS.iter().filter(has) {
+        all.push(json!({ "allOf": [given(a), { "not": given(b) }] }));
+    }
+    if has(&&("method", "body")) {
+        all.push(json!({ "required": ["method", "body"], "properties": { "method": { "enum": ["GET", "HEAD"] } } }));
+    }
+    // `true` without a key; `false` is as good as absent.
+    for rule in &mut all {
+        if rule["allOf"][1]["required"][0] == "contentBasedDeduplication" {
+            rule["allOf"][1]["properties"]["contentBasedDeduplication"] = json!({ "const": true });
+        }
+    }
+    all
+}
+
+/// The field is there; `null` is as good as absent.
+fn given(field: &str) -> Value {
+    json!({ "required": [field], "properties": { field: { "not": { "type": "null" } } } })
+}
+
+fn of_fields() -> [(&'static str, Value); 7] {
+    let url = json!({ "format": "uri", "minLength": 1, "maxLength": 2048 });
+    [
+        ("url", url.clone()),
+        ("callbackUrl", url.clone()),
+        ("failureCallbackUrl", url),
+        (
+            "headers",
+            json!({
+                "maxProperties": HEADERS_MAX,
+                // RFC 9110, sections 5.6.2 (token) and 5.5 (field value).
+                "propertyNames": { "pattern": "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$" },
+                "additionalProperties": { "pattern": "^([^\\x00-\\x20\\x7f]([^\\x00-\\x08\\x0a-\\x1f\\x7f]*[^\\x00-\\x20\\x7f])?)?$" },
+            }),
+        ),
+        ("ids", json!({ "items": { "pattern": "^msg_[0-9a-f]{32}$" } })),
+        ("labels", json!({ "items": { "minLength": 1, "maxLength": limits::LABEL_CHARS_MAX } })),
+        ("idempotencyKey", json!({ "minLength": 1, "maxLength": limits::IDEMPOTENCY_KEY_CHARS_MAX })),
+    ]
+}
+
+/// Answers tell times in fields that end in At or Until.
+fn times(properties: &mut Map<String, Value>) {
+    for (name, property) in properties {
+        if name.ends_with("At") || name.ends_with("Until") {
+            property["format"] = json!("date-time");
+        }
+    }
+}
+
+fn merge(target: &mut Value, more: Value) {
+    match more {
+        Value::Object(members) => {
+            for (name, value) in members {
+                merge(&mut target[name], value);
+            }
+        }
+        value => *target = value,
+    }
+}

@@ -1,0 +1,90 @@
+//! What the API answers of schedules. Out of scope: where it comes from.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use crate::view::{BackoffView, FanoutMessage, FlowView};
+
+/// A schedule with its fields under the names they were set with. Its revision is also its ETag.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ScheduleView {
+    /// `sch_` and 32 hex digits.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// active or paused.
+    pub status: String,
+    /// The expression; null for an interval.
+    pub cron: Option<String>,
+    /// The IANA zone of the expression.
+    pub timezone: Option<String>,
+    /// The interval; null for an expression.
+    pub every_seconds: Option<i64>,
+    /// allow or skip: what becomes of a due time while messages of earlier ones are not over.
+    pub overlap: String,
+    /// skip, latest or all: which due times fire that nobody looked after.
+    pub catch_up: String,
+    /// Destination; null with a fanout.
+    pub url: Option<String>,
+    /// The fanout it publishes to.
+    pub fanout: Option<String>,
+    /// HTTP method.
+    pub method: String,
+    /// Headers of the push.
+    pub headers: BTreeMap<String, String>,
+    /// The body; lists leave it out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<serde_json::Value>)]
+    pub body: Option<Box<RawValue>>,
+    /// Size of the body; null when there is none.
+    pub body_bytes: Option<i64>,
+    /// Retry budget of each message.
+    pub max_attempts: i32,
+    /// Wait between attempts.
+    pub backoff: BackoffView,
+    /// Longest push.
+    pub timeout_seconds: i32,
+    /// Of each message.
+    pub labels: Vec<String>,
+    /// Whose limits its messages share.
+    pub flow_control: Option<FlowView>,
+    /// Told when a message is delivered.
+    pub callback_url: Option<String>,
+    /// Told when a message has failed.
+    pub failure_callback_url: Option<String>,
+    /// The next due time, RFC 3339; null while paused.
+    pub next_run_at: Option<String>,
+    /// The due time of the last run, RFC 3339; of one that was asked for, when.
+    pub last_run_at: Option<String>,
+    /// What the last run published.
+    pub last_message_ids: Vec<String>,
+    /// What became of the newest due time: fired; skipped, because it would have overlapped; or no_fanout, because its fanout did not exist.
+    pub last_outcome: Option<String>,
+    /// One more with every change; runs do not change it.
+    pub revision: i64,
+    /// RFC 3339.
+    pub created_at: String,
+    /// When it was last changed, RFC 3339.
+    pub updated_at: String,
+}
+
+/// A page of schedules.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SchedulePage {
+    /// Newest first, without their bodies.
+    pub data: Vec<ScheduleView>,
+    /// For `?cursor=`; null on the last page.
+    pub next_cursor: Option<String>,
+}
+
+/// `202` of a run that was asked for.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ScheduleRun {
+    /// What it published: one message, or one for each endpoint of the fanout.
+    pub messages: Vec<FanoutMessage>,
+}
