@@ -6,8 +6,7 @@ const SETTLE_MS = 12_000; // a backend's last counters reach pg_stat_database up
 
 /** Samples the database's transaction counter from another database while nothing is due. Autovacuum rests meanwhile: it counts too. */
 export async function idlePhase(system, figures, { idleSeconds, cluster }) {
-  await cluster.query('alter system set autovacuum = off');
-  await cluster.query('select pg_reload_conf()');
+  await cluster.autovacuum('off');
   await sleep(SETTLE_MS);
   await cluster.resetStatements();
   const startedAt = now();
@@ -31,6 +30,5 @@ export async function idlePhase(system, figures, { idleSeconds, cluster }) {
   const statements = await cluster.statements(system.database);
   figures.add('idleStatementsPerMinute', system.name, statements.reduce((sum, { calls }) => sum + calls, 0) / minutes);
   figures.note('statements while idle', statements);
-  await cluster.query('alter system reset autovacuum');
-  await cluster.query('select pg_reload_conf()');
+  await cluster.autovacuum('on');
 }

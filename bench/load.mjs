@@ -70,8 +70,9 @@ export async function until(what, condition, limitMs = 60_000, everyMs = 5) {
 export class Sink {
   round = 0;
 
-  open(expected) {
-    this.round++;
+  /** Begins a round. One that is given a number counts again what carries that of an earlier round. */
+  open(expected, round = this.round + 1) {
+    this.round = round;
     this.expected = expected;
     this.seen = new Uint8Array(expected);
     this.received = 0;

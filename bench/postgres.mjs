@@ -75,6 +75,12 @@ export class Cluster {
     return `${this.url('tikku', database)}?sslmode=disable`;
   }
 
+  /** Lets autovacuum work, or rest: `on` or `off`. */
+  async autovacuum(setting) {
+    await this.query(`alter system set autovacuum = ${setting}`);
+    await this.query('select pg_reload_conf()');
+  }
+
   async resetStatements() {
     await this.query('select pg_stat_statements_reset()');
   }

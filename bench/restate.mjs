@@ -36,7 +36,9 @@ export class Restate {
         RESTATE_BIND_ADDRESS: `127.0.0.1:${node}`, RESTATE_DISABLE_TELEMETRY: 'true', DO_NOT_TRACK: '1', RUST_LOG: 'warn' },
     });
     const service = restate.service({ name: 'sink', handlers: { deliver: async (_ctx, message) => this.sink.hit(message) } });
-    const handler = restate.createEndpointHandler({ services: [service], logger: () => {}, ...(this.duplex ? {} : { bidirectional: false }) });
+    // A virtual object runs one call of a key at a time, in the order they came: a flow key with parallelism 1.
+    const keyed = restate.object({ name: 'keyed', handlers: { deliver: async (_ctx, message) => this.keyed.receive(message) } });
+    const handler = restate.createEndpointHandler({ services: [service, keyed], logger: () => {}, ...(this.duplex ? {} : { bidirectional: false }) });
     this.sessions = new Set();
     this.endpoint = http2.createServer(handler).listen(endpoint, '127.0.0.1');
     this.endpoint.on('session', (session) => this.sessions.add(session.on('close', () => this.sessions.delete(session))));
@@ -65,6 +67,11 @@ export class Restate {
 
   publish(message) {
     return this.wire.post('/sink/deliver/send', JSON.stringify({ ...message, b: BODY }));
+  }
+
+  /** Publishes a message of a key: one at a time, in order. */
+  publishKeyed(key, message) {
+    return this.wire.post(`/keyed/${key}/deliver/send`, JSON.stringify({ ...message, b: BODY }));
   }
 
   /** Publishes a message that is due in ten days. */

@@ -5,8 +5,11 @@ import { cpus, loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { lambdaPhase, wasmPhase } from './artefacts.mjs';
+import { backlogPhase } from './backlog.mjs';
 import { bootPhase } from './boot.mjs';
+import { fairnessPhase } from './fairness.mjs';
 import { Figures } from './figures.mjs';
+import { flowsPhase } from './flows.mjs';
 import { generatorPhase } from './generator.mjs';
 import { idlePhase } from './idle.mjs';
 import { sleep } from './load.mjs';
@@ -16,11 +19,14 @@ import { Cluster } from './postgres.mjs';
 import { profilePhase } from './profile.mjs';
 import { report } from './report.mjs';
 import { Restate, restateVersion } from './restate.mjs';
+import { schedulesPhase } from './schedules.mjs';
 import { BINARY, Tikku } from './tikku.mjs';
 
-const TIMED = { publish: publishPhase, flood: floodPhase, latency: latencyPhase, due: duePhase };
+const TIMED = { publish: publishPhase, flood: floodPhase, flows: flowsPhase, latency: latencyPhase, due: duePhase, schedules: schedulesPhase };
+/** On servers and databases of their own, once in a run. */
+const ASIDE = { backlog: backlogPhase, fairness: fairnessPhase };
 const SYSTEMS = ['tikku', 'restate', 'restateRequest', 'pgbench'];
-const PHASES = [...Object.keys(TIMED), 'idle', 'boot', 'artefacts'];
+const PHASES = [...Object.keys(TIMED), ...Object.keys(ASIDE), 'idle', 'boot', 'artefacts'];
 
 function settings() {
   const { values } = parseArgs({ options: {
@@ -34,6 +40,7 @@ function settings() {
   const env = (name, usual, small) => Number(process.env[name] ?? (quick ? small : usual));
   return { ...values, systems: pick(values.systems, SYSTEMS), phases: pick(values.phases, PHASES),
     repetitions: env('REPS', 3, 1), messages: env('MESSAGES', 10_000, 2_000), latencySeconds: env('LATENCY_SECONDS', 10, 3),
+    schedules: env('SCHEDULES', 5_000, 500), backlog: env('BACKLOG', 1_000_000, 40_000),
     leadSeconds: env('LEAD', 20, 6), idleSeconds: env('IDLE_SECONDS', 120, 20), pgbenchSeconds: quick ? 1 : 4 };
 }
 
@@ -85,6 +92,7 @@ async function main() {
     }
   }
   if (options.systems.includes('tikku')) {
+    for (const phase of options.phases) await ASIDE[phase]?.(figures, options);
     if (options.phases.includes('boot')) for (let i = 0; i < options.repetitions; i++) await bootPhase(figures, options);
     if (options.phases.includes('artefacts')) {
       wasmPhase(figures);

@@ -1,5 +1,6 @@
 // Tikku: the dev server as a process of its own on the benchmark's Postgres, driven over its HTTP API; the endpoint is a trivial
 // HTTP server in this process. Signatures are verified after the run, on a sample, so that the check costs no timed phase anything.
+import { execFileSync } from 'node:child_process';
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import http from 'node:http';
@@ -13,6 +14,7 @@ import { Wire } from './wire.mjs';
 export const BINARY = process.env.TIKKU_BIN ?? fileURLToPath(new URL('../target/release/tikku', import.meta.url));
 const SAMPLE_EVERY = 97;
 const TEN_DAYS_S = 864_000;
+const YEAR_S = 31_536_000;
 
 /** Starts `tikku dev` on `data`, on `databaseUrl` or (without one) on its own embedded Postgres, and waits for dev.json. */
 export async function startDev(data, databaseUrl) {
@@ -31,13 +33,18 @@ export async function startDev(data, databaseUrl) {
 
 export const publishWire = (dev) => new Wire(Number(new URL(dev.url).port), [`authorization: Bearer ${dev.apiKey}`]);
 
+/** Runs a command of the binary on a database and returns what it printed. */
+export const command = (databaseUrl, ...words) => execFileSync(BINARY, words, { encoding: 'utf8', env: { ...process.env, DATABASE_URL: databaseUrl } });
+
 export class Tikku {
   name = 'tikku';
   sink = new Sink();
 
-  constructor(cluster, database) {
+  /** On a fresh database, or on the one at `databaseUrl` as it is. */
+  constructor(cluster, database, databaseUrl) {
     this.cluster = cluster;
     this.database = database;
+    this.databaseUrl = databaseUrl;
   }
 
   async start() {
@@ -49,7 +56,7 @@ export class Tikku {
     await new Promise((resolve) => this.endpoint.listen(port, '127.0.0.1', resolve));
     this.url = `http://127.0.0.1:${port}/sink`;
     this.folder = tempFolder('tikku');
-    const databaseUrl = await this.cluster.fresh(this.database);
+    const databaseUrl = this.databaseUrl ?? (await this.cluster.fresh(this.database));
     const startedAt = now();
     this.dev = await startDev(join(this.folder, 'data'), databaseUrl);
     this.wire = publishWire(this.dev);
@@ -71,6 +78,16 @@ export class Tikku {
 
   publish(message) {
     return this.#post(message, {});
+  }
+
+  /** Publishes a message of a key: one at a time, in order. */
+  publishKeyed(key, message) {
+    return this.#post(message, { flowControl: { key, parallelism: 1 } });
+  }
+
+  /** Makes a schedule whose own time never comes in a run; every firing sends `message`. */
+  schedule(name, message) {
+    return this.wire.post('/v1/schedules', JSON.stringify({ name, everySeconds: YEAR_S, url: this.url, body: { ...message, b: BODY } }));
   }
 
   far(message) {
@@ -116,10 +133,12 @@ export class Tikku {
   #receive(request, response) {
     const chunks = [];
     request.on('data', (chunk) => chunks.push(chunk));
-    request.on('end', () => {
+    request.on('end', async () => {
       const body = chunks.length === 1 ? chunks[0] : Buffer.concat(chunks);
-      this.sink.hit(JSON.parse(body));
+      const message = JSON.parse(body);
       if (this.received++ % SAMPLE_EVERY === 0) this.samples.push({ headers: request.headers, body });
+      if (message.k === undefined) this.sink.hit(message);
+      else await this.keyed.receive(message);
       response.end();
     });
   }

@@ -129,6 +129,12 @@ begin
     return query select 'no_fanout', null::uuid, null, null::bigint, null;
     return;
   end if;
+  -- Each message has its own copy of the body.
+  if octet_length(c.body) > 65536 and octet_length(c.body) * (
+    select count(*) from tikku.fanout_endpoint x where x.account_id = c.account_id and x.fanout = c.fanout and not x.paused) > 67108864 then
+    return query select 'too_large', null::uuid, null, null::bigint, null;
+    return;
+  end if;
   for e in select x.* from tikku.fanout_endpoint x where x.account_id = c.account_id and x.fanout = c.fanout and not x.paused order by x.id loop
     m := c;
     m.url := e.url;
@@ -161,7 +167,7 @@ begin
     return next;
   end loop;
 end $$;
-comment on function tikku.message_put_fanout is 'A row for each message; of a publish that was made before, its rows, the one with the key first.';
+comment on function tikku.message_put_fanout is 'A row for each message; of a publish that was made before, its rows, the one with the key first; or one row: no_fanout, or too_large when all bodies would be more than 64 MiB.';
 
 -- Checks the API key and inserts many messages, in the order of their idempotency keys: two batches with the same keys wait for each
 -- other instead of deadlocking. Within a flow they start in the order of the request: each is due a microsecond after the one before.

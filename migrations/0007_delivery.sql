@@ -96,7 +96,8 @@ begin
     end if;
     v_heads := tikku.breaker_sift(tikku.flow_heads(f, v_soon, v_room, p_bytes_max), v_now);
     return query
-      select h.id, case when f.rate is not null then tikku.flow_rate_at(f, h.n::int) end, null::bigint, null::uuid from unnest(v_heads) with ordinality as h(id, n);
+      select h.id, greatest(f.hold_until, case when f.rate is not null then tikku.flow_rate_at(f, h.n::int) end), null::bigint, null::uuid
+        from unnest(v_heads) with ordinality as h(id, n);
     v_begun := coalesce(array_length(v_heads, 1), 0);
     f.used := f.used + case when f.rate is not null then v_begun else 0 end;
     update tikku.message m set kick_until = 'infinity'
@@ -223,8 +224,10 @@ begin
         where m.id = any(v_ids) and c.account_id = b.account_id and split_part(c.url, '?', 1) = b.destination order by m.due_at, m.id);
     v_first := v_mine[1];
     continue when v_first is null;
-    if p_now >= b.probe_at then
-      select 'half_open', m.id, p_now + tikku.ms(m.timeout_ms) + interval '32 seconds' into b.state, b.probe_id, b.probe_at
+    if p_now + interval '2 seconds' >= b.probe_at then
+      -- A queue may be early: the lease waits out the rest.
+      update tikku.message m set due_at = greatest(m.due_at, b.probe_at) where m.id = v_first;
+      select 'half_open', m.id, greatest(p_now, b.probe_at) + tikku.ms(m.timeout_ms) + interval '32 seconds' into b.state, b.probe_id, b.probe_at
         from tikku.message m where m.id = v_first;
       v_mine := v_mine[2:];
     end if;
@@ -346,7 +349,7 @@ begin
   if v_moved_on > 0 then
     -- Recorded before, under the same lease: the answer was lost on the way.
     return query
-      select m.id, true, case when m.state = 'retrying' and m.due_at <= v_now + tikku.ms(p_window_ms) then tikku.ms_until(m.due_at) end, m.account_id
+      select m.id, true, case when m.state = 'retrying' and m.due_at <= v_now + tikku.ms(p_window_ms) then greatest(0, ceil(date_part('epoch', m.due_at - v_now) * 1000))::bigint end, m.account_id
         from unnest(p_ids, p_fences) as i(id, fence)
         join tikku.message m on m.id = i.id and m.fence = i.fence and m.state <> 'delivering'
         join tikku.attempt a on a.message_id = i.id and a.fence = i.fence;
@@ -375,7 +378,7 @@ begin
     return;
   end if;
   return query
-    select m.id, true, case when m.state = 'retrying' and m.due_at <= v_now + tikku.ms(p_window_ms) then tikku.ms_until(m.due_at) end, m.account_id
+    select m.id, true, case when m.state = 'retrying' and m.due_at <= v_now + tikku.ms(p_window_ms) then greatest(0, ceil(date_part('epoch', m.due_at - v_now) * 1000))::bigint end, m.account_id
       from tikku.message m where m.id = any(v_done);
   if v_flowing <> '{}' then
     return query

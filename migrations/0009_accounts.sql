@@ -160,13 +160,14 @@ comment on function tikku.message_cancel_many is 'What it cancelled; how many ar
 
 -- One bite of retention: messages of one account that finished longest ago, from p_account and p_after on. It waits for no lock: rows
 -- that somebody holds are left to the next round. What is found is deleted by id, so that the locks are short on a table of any size.
-create function tikku.message_prune(p_account uuid, p_after timestamptz, p_most int, p_rows_max bigint, out pruned int, out account uuid, out after timestamptz)
+create function tikku.message_prune(p_account uuid, p_after timestamptz, p_most int, p_rows_max bigint, out pruned int, out held_us bigint, out account uuid, out after timestamptz)
 language plpgsql volatile as $$
 declare
   a record;
   v_ids uuid[];
   v_times timestamptz[];
   v_bite int;
+  v_begun timestamptz;
 begin
   pruned := 0;
   for a in
@@ -179,6 +180,7 @@ begin
     ) o;
     continue when v_ids is null;
     v_bite := tikku.message_bite(a.id, v_ids, p_rows_max);
+    v_begun := tikku.clock_fresh();
     -- A publisher that found a content row by its idempotency key holds it, perhaps in a user's long transaction.
     v_ids := array(select m.id from tikku.message m join tikku.message_content c on c.account_id = a.id and c.message_id = m.id
       where m.id = any(v_ids[1:v_bite]) and m.finished_at < a.before for update of m, c skip locked);
@@ -186,13 +188,14 @@ begin
     get diagnostics pruned = row_count;
     delete from tikku.message_content c where c.account_id = a.id and c.message_id = any(v_ids);
     delete from tikku.attempt t where t.message_id = any(v_ids);
+    held_us := tikku.us(tikku.clock_fresh()) - tikku.us(v_begun);
     account := a.id;
     -- Where all are held, the next round goes past them.
     after := v_times[v_bite] + (pruned = 0)::int * interval '1 microsecond';
     return;
   end loop;
 end $$;
-comment on function tikku.message_prune is 'How many messages went, and where to go on; account is null at the end.';
+comment on function tikku.message_prune is 'How many messages went, how long their locks were held, and where to go on; account is null at the end.';
 
 create function tikku.flow_is_idle(f tikku.flow, p_old timestamptz) returns boolean language sql stable as $$
   select not f.pinned and not f.paused and f.next_at = 'infinity' and coalesce(f.hold_until, '-infinity') < p_old
@@ -206,29 +209,35 @@ create function tikku.flow_is_used(f tikku.flow) returns boolean language sql st
 $$;
 comment on function tikku.flow_is_used is 'Whether messages of it are not over, those aside that wait for a breaker.';
 
--- What else grows: request counts of past hours, breakers of destinations that are well again, flows that nobody uses. A flow has nothing to
--- remember but what an operator set and its rate; whoever starts a message of it makes it anew. Candidates are found without locks.
+-- What else grows: runs of schedules, request counts of past hours, breakers of destinations that are well again, flows that nobody uses. A flow
+-- has nothing to remember but what an operator set and its rate; whoever starts a message of it makes it anew. Candidates are found without locks,
+-- and each call deletes of one kind only, so that nothing stays locked while it looks for more.
 create function tikku.leftovers_prune(p_most int, p_again_ms bigint) returns int language plpgsql volatile as $$
 declare
   v_old timestamptz := tikku.clock_now() - interval '1 hour';
   v_accounts uuid[];
   v_keys text[];
   v_ids uuid[];
-  v_count int;
-  v_pruned int := 0;
+  v_pruned int := tikku.schedule_prune(p_most);
 begin
+  if v_pruned > 0 then
+    return v_pruned;
+  end if;
   delete from tikku.account_usage u using (
       select x.window_at, x.account_id from tikku.account_usage x where x.window_at < v_old limit p_most for update skip locked) o
     where u.window_at = o.window_at and u.account_id = o.account_id;
   get diagnostics v_pruned = row_count;
-
+  if v_pruned > 0 then
+    return v_pruned;
+  end if;
   v_ids := array(select b.id from tikku.breaker b where b.state = 'closed' and b.window_at < v_old
     and not exists (select 1 from tikku.message m where m.breaker_id = b.id) limit p_most);
   v_ids := array(select b.id from tikku.breaker b where b.id = any(v_ids) and b.state = 'closed' and b.window_at < v_old for update skip locked);
   delete from tikku.breaker b where b.id = any(v_ids) and not exists (select 1 from tikku.message m where m.breaker_id = b.id);
-  get diagnostics v_count = row_count;
-  v_pruned := v_pruned + v_count;
-
+  get diagnostics v_pruned = row_count;
+  if v_pruned > 0 then
+    return v_pruned;
+  end if;
   select array_agg(i.account_id), array_agg(i.key) into v_accounts, v_keys from (
     select f.account_id, f.key from tikku.flow f where tikku.flow_is_idle(f, v_old) and not tikku.flow_is_used(f) limit p_most
   ) i;
@@ -237,9 +246,7 @@ begin
       where (f.account_id, f.key) in (select * from unnest(v_accounts, v_keys)) and tikku.flow_is_idle(f, v_old) for update skip locked
   ) i;
   delete from tikku.flow f where (f.account_id, f.key) in (select * from unnest(v_accounts, v_keys)) and not tikku.flow_is_used(f);
-  get diagnostics v_count = row_count;
-  v_pruned := v_pruned + v_count;
-
+  get diagnostics v_pruned = row_count;
   if v_pruned = 0 then
     update tikku.tick set prune_at = tikku.clock_now() + tikku.ms(p_again_ms) where only_row;
   end if;

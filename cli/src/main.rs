@@ -144,7 +144,8 @@ async fn run(command: Command) -> Result<()> {
             dev::run(&dev::Options { host: args.host, port: args.port, data: args.data, lifetime }).await
         }
         Command::Openapi => {
-            screen::say(&tikku_publish::openapi_json());
+            let document: serde_json::Value = serde_json::from_str(&tikku_publish::openapi_json())?;
+            screen::say(&serde_json::to_string_pretty(&document)?);
             Ok(())
         }
         Command::Migrate => accounts::migrate().await,

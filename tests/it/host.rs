@@ -177,6 +177,13 @@ impl Deployment {
         self.api.with_key(&account(&self.database.url, name).expect("an account"))
     }
 
+    /// Runs the command line on the deployment's database and returns what it prints as JSON.
+    pub fn command(&self, args: &[&str]) -> serde_json::Value {
+        let text = run(Command::new(tikku().expect("tikku")).args(args).arg("--json").env("DATABASE_URL", &self.database.url));
+        let text = text.unwrap_or_else(|e| panic!("tikku {args:?}: {e:#}"));
+        serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e} in the output of tikku {args:?}: {text}"))
+    }
+
     /// The URL of the deployment's database.
     pub fn database_url(&self) -> &str {
         &self.database.url

@@ -65,6 +65,9 @@ async fn every_loop_uses_its_index_beside_a_million_finished_rows() {
 async fn functions_scan_nothing(world: &World, client: &Client) {
     let store: &Store = &world.store;
     let id = world.message().await;
+    let bulk = |function: &str, url: &str| {
+        format!("select * from tikku.{function}('{}', null, 1000, null, {url}, null, null, null, null, null)", world.account.0)
+    };
     let calls = [
         format!("select * from tikku.message_lease(array['{}'::uuid], 100, 1000)", id.0),
         format!(
@@ -74,6 +77,11 @@ async fn functions_scan_nothing(world: &World, client: &Client) {
         "select * from tikku.message_reap(100, 30, 900000)".to_owned(),
         format!("select tikku.message_cancel('{}', '{}')", world.account.0, id.0),
         format!("select tikku.message_retry('{}', '{}')", world.account.0, id.0),
+        bulk("message_retry_many", "'nope'"),
+        bulk("message_delete_many", "'nope'"),
+        bulk("message_cancel_many", "'nope'"),
+        bulk("message_retry_many", "null"),
+        format!("select * from tikku.message_prune('{}', '-infinity', 250, 3000)", world.account.0),
     ];
     for call in calls {
         client.batch_execute("begin").await.unwrap();

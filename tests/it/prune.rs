@@ -16,9 +16,9 @@ const DAY: i64 = 86_400;
 async fn prune(store: &Store) -> Vec<u64> {
     let (mut place, mut bites) = (PrunePlace::default(), Vec::new());
     loop {
-        let (pruned, next) = store.prune_messages(&place).await.unwrap();
+        let (bite, next) = store.prune_messages(&place).await.unwrap();
         let Some(next) = next else { return bites };
-        bites.push(pruned);
+        bites.push(bite.messages);
         place = next;
     }
 }
@@ -115,11 +115,10 @@ async fn what_nobody_uses_any_more_goes_too() {
     client.batch_execute(&sql).await.unwrap();
     assert!(world.store.usage_add(&world.key_hash, 1).await.unwrap().is_some());
     assert!(world.later(2 * 3600).usage_add(&world.key_hash, 1).await.unwrap().is_some());
-    // Each call is a bite; the last finds nothing and sets the time of the next round.
+    // Each call is a bite of one kind; the last finds nothing and sets the time of the next round.
     let store = world.later(2 * 3600 - 60);
     assert!(store.tick_look().await.unwrap().prune);
-    assert!(store.prune_leftovers().await.unwrap());
-    assert!(!store.prune_leftovers().await.unwrap());
+    while store.prune_leftovers().await.unwrap() {}
     assert!(!store.tick_look().await.unwrap().prune);
     assert!(world.later(3 * 3600).tick_look().await.unwrap().prune);
     let names = async |sql: &str| -> Vec<String> { client.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect() };
@@ -141,57 +140,84 @@ async fn work(world: Arc<World>, stop: Arc<AtomicBool>) -> (usize, Duration) {
     (messages, longest)
 }
 
-/// Times here are part of the promise: no bite may hold a lock for 100 ms. A statement's duration bounds its locks'. Of 1,000 bites one may take
-/// longer: a checkpoint, or this machine's scheduler. 200,000 rows; 5,000,000 with TIKKU_TEST_LONG=1.
+/// When this machine stood still: the times of one-row writes, to a table that nobody else knows, that took 20 ms or more.
+async fn stalls(world: Arc<World>, stop: Arc<AtomicBool>) -> Vec<(Instant, Instant)> {
+    let client = world.client().await;
+    client.batch_execute("create table control (n int); insert into control values (0)").await.unwrap();
+    let mut stalls = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        let begun = Instant::now();
+        client.batch_execute("update control set n = n + 1").await.unwrap();
+        if begun.elapsed() >= Duration::from_millis(20) {
+            stalls.push((begun, Instant::now()));
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    stalls
+}
+
+/// Times here are part of the promise: no bite may hold its locks for 100 ms, on a table of 5,000,000 rows (TIKKU_TEST_LONG=1; else 200,000).
+/// They are measured where they are held, and not while a write of one row to another table took as long: then the machine had other work. Of
+/// 1,000 bites one may take longer: a checkpoint.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_bite_holds_a_lock_for_100_ms_on_a_large_table_with_publishers_beside_it() {
+    let limit = Duration::from_millis(100);
     let rows = if std::env::var("TIKKU_TEST_LONG").is_ok_and(|value| value == "1") { 5_000_000 } else { 200_000 };
+    let old = 100_000 + rows / 20;
     let world = Arc::new(World::new("prune_large_table").await);
     let begun = Instant::now();
-    fill(&world, rows).await;
+    fill(&world, rows, old).await;
     let filled = begun.elapsed();
     let stop = Arc::new(AtomicBool::new(false));
     let worker = tokio::spawn(work(world.clone(), stop.clone()));
+    let control = tokio::spawn(stalls(world.clone(), stop.clone()));
     let (mut place, mut bites, mut pruned) = (PrunePlace::default(), Vec::new(), 0);
     loop {
         let begun = Instant::now();
-        let (count, next) = world.store.prune_messages(&place).await.unwrap();
-        bites.push(begun.elapsed());
-        pruned += count;
+        let (bite, next) = world.store.prune_messages(&place).await.unwrap();
+        bites.push((Duration::from_micros(bite.held_us), begun, Instant::now()));
+        pruned += bite.messages;
         let Some(next) = next else { break };
         place = next;
     }
     stop.store(true, Ordering::Relaxed);
-    let (messages, longest) = worker.await.unwrap();
+    let ((messages, longest), stalls) = (worker.await.unwrap(), control.await.unwrap());
     bites.sort_unstable();
-    let over = bites.iter().filter(|bite| **bite >= Duration::from_millis(100)).count();
+    let slow: Vec<_> = bites.iter().filter(|(held, ..)| *held >= limit).collect();
+    let stood_still = |(held, begun, ended): &&&(Duration, Instant, Instant)| {
+        let common = stalls.iter().map(|(from, to)| to.min(ended).saturating_duration_since(*from.max(begun))).sum::<Duration>();
+        held.saturating_sub(common) < limit
+    };
+    let excused = slow.iter().filter(stood_still).count();
     println!(
-        "{rows} rows filled in {filled:.1?}; {} bites: median {:.1?}, worst {:.1?}, {over} of 100 ms or more; beside them {messages} messages, the slowest in {longest:.1?}",
+        "{rows} rows filled in {filled:.1?}; {} bites held their locks for {:.1?} (median), {:.1?} (worst); {} for 100 ms or more, {excused} of them while the machine stood still; beside them {messages} messages, the slowest in {longest:.1?}",
         bites.len(),
-        bites[bites.len() / 2],
-        bites[bites.len() - 1],
+        bites[bites.len() / 2].0,
+        bites[bites.len() - 1].0,
+        slow.len(),
     );
-    assert_eq!(pruned, rows / 2, "the younger half stays");
-    assert!(messages > 0);
-    assert!(over <= bites.len().div_ceil(1_000), "worst: {:?}", &bites[bites.len().saturating_sub(5)..]);
+    assert_eq!(pruned, old, "the younger stay");
+    assert!(messages > 0 && bites.iter().any(|(held, ..)| !held.is_zero()));
+    assert!(slow.len() - excused <= bites.len().div_ceil(1_000), "{slow:?}");
 }
 
-/// Finished messages, half of them older than the retention, with content and attempts.
-async fn fill(world: &World, rows: u64) {
+/// Finished messages with content, the first of them older than the retention and with attempts.
+async fn fill(world: &World, rows: u64, old: u64) {
     let client = world.client().await;
     let chunk = 100_000;
     for from in (0..rows).step_by(chunk) {
+        // Ids in order, as the product makes them, and cheaper.
+        let id = "('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid";
+        let series = format!("generate_series({from}, {from} + {chunk} - 1) n");
+        let account = world.account.0;
         let sql = format!(
-            "create temp table ids as select n, tikku.new_id() as id from generate_series({from}, {from} + {chunk} - 1) n;
-             insert into tikku.message (id, account_id, state, due_at, finished_at, max_attempts, timeout_ms, attempt_number)
-               select id, '{account}', case when n % 10 = 0 then 'failed' else 'delivered' end, tikku.clock_now(),
-                 tikku.clock_now() - case when n < {rows} / 2 then interval '60 days' else interval '10 days' end + n * interval '1 millisecond', 5, 30000, 1 from ids;
+            "insert into tikku.message (id, account_id, state, due_at, finished_at, max_attempts, timeout_ms, attempt_number)
+               select {id}, '{account}', case when n % 10 = 0 then 'failed' else 'delivered' end, tikku.clock_now(),
+                 tikku.clock_now() - case when n < {old} then interval '60 days' else interval '10 days' end + n * interval '1 millisecond', 5, 30000, 1 from {series};
              insert into tikku.message_content (account_id, message_id, created_at, url, method, headers, body, backoff, labels)
-               select '{account}', id, tikku.clock_now(), 'https://example.com/' || n % 100, 'POST', '[]', '\\x7b7d', '{{}}', '{{}}' from ids;
+               select '{account}', {id}, tikku.clock_now(), 'https://example.com/' || n % 100, 'POST', '[]', '\\x7b7d', '{{}}', '{{}}' from {series};
              insert into tikku.attempt (message_id, number, fence, started_at, duration_ms, status, worker)
-               select id, 1, 1, tikku.clock_now(), 5, 200, 'w' from ids;
-             drop table ids",
-            account = world.account.0
+               select {id}, 1, 1, tikku.clock_now(), 5, 200, 'w' from {series} where n < {old}"
         );
         client.batch_execute(&sql).await.unwrap();
     }

@@ -1,4 +1,4 @@
-//! What is checked without running the product: formatting, lints, and that the deploy files are valid and build.
+//! What is checked without running the product: formatting, lints, generated files, and that the deploy files are valid and build.
 //!
 //! Stage: tests. Nothing here talks to AWS or Cloudflare. Out of scope: running what was built (`suites.rs`).
 
@@ -7,12 +7,12 @@ use anyhow::Result;
 use crate::env::{Env, run};
 use crate::suites::Tally;
 use crate::wasm::Toolchain;
-use crate::{lambda, tools, wasm};
+use crate::{lambda, openapi, tools, wasm};
 
 /// The features that the shells of the Lambda functions hide behind.
 const LAMBDA_FEATURES: &str = "tikku-publish/lambda,tikku-tick/lambda,tikku-deliver/lambda";
 
-/// rustfmt and clippy, for the host and for wasm.
+/// rustfmt and clippy, for the host and for wasm; what is generated and committed.
 pub fn tidy(env: &Env) -> Result<Tally> {
     tools::wasm_tools(env)?;
     let toolchain = wasm::toolchain(env)?;
@@ -29,6 +29,8 @@ pub fn tidy(env: &Env) -> Result<Tally> {
     tally.add("formatting", run(env.command("cargo").args(["fmt", "--all", "--check"])));
     tally.add("lints", run(host.args(["--", "-D", "warnings"])));
     tally.add("lints of the Worker", run(&mut edge));
+    tally.add("files made of the OpenAPI document", openapi::check(env));
+    tally.add("TypeScript types", openapi::check_types(env));
     Ok(tally)
 }
 

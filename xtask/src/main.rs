@@ -9,6 +9,7 @@ mod bench;
 mod checks;
 mod env;
 mod lambda;
+mod openapi;
 mod suites;
 mod tools;
 mod wasm;
@@ -24,6 +25,7 @@ cargo xtask setup [tool...]   installs what is missing: postgres faketime python
 cargo xtask test [part...]    runs tests: tidy unit it lambda workers deploy (default: all of them)
 cargo xtask build worker      builds the Cloudflare Worker into functions/edge/build
 cargo xtask build lambda      builds the Lambda functions into .aws-sam/build
+cargo xtask openapi           writes docs/openapi.json and the TypeScript types anew
 cargo xtask bench [args...]   builds a release `tikku` and runs bench/run.mjs with the arguments";
 
 fn main() -> ExitCode {
@@ -47,6 +49,7 @@ fn run(words: &[&str]) -> Result<bool> {
         ["test", parts @ ..] => return suites::test(&env, parts),
         ["build", "worker"] => drop(wasm::build_worker(&env)?),
         ["build", "lambda"] => drop(lambda::build(&env)?),
+        ["openapi"] => openapi::write(&env)?,
         ["bench", arguments @ ..] => bench::run_benchmarks(&env, arguments)?,
         [] | ["help" | "--help" | "-h"] => println!("{USAGE}"),
         _ => bail!("unknown command: {}\n{USAGE}", words.join(" ")),

@@ -55,14 +55,15 @@ fn browser(env: &Env) -> Result<()> {
     debian_packages(env, &["chromium"], "the page is tested in a browser")
 }
 
-/// The Python environment: SAM, cfn-lint, cargo-lambda with zig, moto, a second implementation of Standard Webhooks.
+/// The Python environment: SAM, cfn-lint, cargo-lambda with zig, moto, schemathesis, a client generator, a second implementation of
+/// Standard Webhooks.
 pub fn python(env: &Env) -> Result<()> {
     let wanted = env.root.join("xtask/tools/requirements.txt");
     let folder = env.cache.join("venv");
     if stamped(&folder, &wanted)? {
         return Ok(());
     }
-    eprintln!("set-up: Python tools (SAM, cfn-lint, cargo-lambda, zig, moto) into {}", folder.display());
+    eprintln!("set-up: Python tools (SAM, cfn-lint, cargo-lambda, zig, moto, schemathesis) into {}", folder.display());
     ensure!(find_program("python3").is_some(), "python3 is missing: install Python 3.10 or newer");
     remove(&folder)?;
     if run(env.command("python3").args(["-m", "venv"]).arg(&folder)).is_err() {
@@ -75,14 +76,14 @@ pub fn python(env: &Env) -> Result<()> {
     stamp(&folder, &wanted)
 }
 
-/// The Node packages: wrangler with workerd, esbuild, binaryen, a third implementation of Standard Webhooks.
+/// The Node packages: wrangler with workerd, esbuild, binaryen, TypeScript with its generator, a third implementation of Standard Webhooks.
 pub fn node(env: &Env) -> Result<()> {
     let wanted = env.root.join("xtask/tools/package-lock.json");
     let folder = env.cache.join("node");
     if stamped(&folder, &wanted)? {
         return Ok(());
     }
-    eprintln!("set-up: Node tools (wrangler, esbuild, binaryen) into {}", folder.display());
+    eprintln!("set-up: Node tools (wrangler, esbuild, binaryen, TypeScript) into {}", folder.display());
     let version = capture(env.command("node").arg("--version")).context("node is missing: install Node.js 20 or newer, with npm")?;
     let major: u32 = version.trim_start_matches('v').split('.').next().unwrap_or_default().parse().unwrap_or(0);
     ensure!(major >= 20, "Node.js {version} is too old: install version 20 or newer");

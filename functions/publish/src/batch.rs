@@ -23,8 +23,8 @@ use crate::request;
     (status = 207, description = "What became of each message", body = BatchAnswer),
 ))]
 pub async fn publish(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
-    let hash = auth::key_hash(&headers)?;
     let bytes = request::bytes(&headers, body).await?;
+    let hash = auth::key_hash(&headers)?;
     let parsed = batch::parse(&bytes, &publishing::rules(&ctx));
     drop(bytes);
     let items = match parsed {

@@ -15,7 +15,6 @@ use tikku_domain::filter;
 use tikku_domain::ids::{AccountId, EndpointId};
 use tikku_domain::limits::{ENDPOINTS_MAX, FANOUT_BYTES_MAX};
 use tikku_domain::problem::{Kind, Problem};
-use tikku_domain::publish::Rules;
 use tikku_platform::Ctx;
 use tikku_store::FanoutEdit;
 use utoipa::ToSchema;
@@ -23,6 +22,7 @@ use utoipa::ToSchema;
 use crate::auth::{self, Needs};
 use crate::etag::{self, if_match, with_etag};
 use crate::publish_shapes::FlowControlRequest;
+use crate::publishing;
 use crate::reply::{ApiError, json};
 use crate::request::{self, IdText};
 use crate::shapes::{BackoffRequest, Method, PageQuery};
@@ -98,7 +98,7 @@ pub async fn put(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, IdText(name): 
     let if_match = if_match(&headers)?;
     let name: FanoutName = name.parse().map_err(|e: fanout::FanoutNameError| Problem::invalid_field("name", format!("name {e}")))?;
     let bytes = request::bytes(&headers, body).await?;
-    let endpoints = fanout::parse(&bytes, &rules(&ctx))?;
+    let endpoints = fanout::parse(&bytes, &publishing::rules(&ctx))?;
     let edit = ctx.store.fanout_put(caller.account, &name, &if_match, &endpoints).await?;
     let status = if edit == FanoutEdit::Made { StatusCode::CREATED } else { StatusCode::OK };
     done(edit, "fanout")?;
@@ -183,7 +183,7 @@ async fn put_endpoint(ctx: &Ctx, headers: &HeaderMap, name: &str, id: Option<&st
     let name: FanoutName = request::id(name, "fanout")?;
     let id: Option<EndpointId> = id.map(|id| request::id(id, "endpoint")).transpose()?;
     let bytes = request::bytes(headers, body).await?;
-    let endpoint = fanout::endpoint(&bytes, &rules(ctx))?;
+    let endpoint = fanout::endpoint(&bytes, &publishing::rules(ctx))?;
     let (edit, written) = ctx.store.fanout_endpoint_put(caller.account, &name, id, &if_match, &endpoint).await?;
     done(edit, if id.is_some() { "endpoint of a fanout" } else { "fanout" })?;
     let shown = ctx.store.fanout_get(caller.account, &name).await?.ok_or_else(|| Problem::not_found("fanout"))?;
@@ -196,10 +196,6 @@ async fn put_endpoint(ctx: &Ctx, headers: &HeaderMap, name: &str, id: Option<&st
 async fn answer(ctx: &Ctx, account: AccountId, name: &FanoutName, status: StatusCode) -> Result<Response, ApiError> {
     let view = ctx.store.fanout_get(account, name).await?.ok_or_else(|| Problem::not_found("fanout"))?;
     Ok(with_etag(json(status, &view), view.revision))
-}
-
-fn rules(ctx: &Ctx) -> Rules<'_> {
-    Rules { policy: &ctx.config.policy, timeout_seconds_max: ctx.config.timeout_seconds_max() }
 }
 
 fn done(edit: FanoutEdit, what: &str) -> Result<(), Problem> {

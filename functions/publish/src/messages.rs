@@ -28,8 +28,9 @@ use crate::shapes::ListQuery;
     (status = 503, description = "The database did not answer: try again, with an idempotencyKey where it must not happen twice", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn publish(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
-    let hash = auth::key_hash(&headers)?;
+    // The body first: what is answered before it is read may cost the connection.
     let bytes = request::bytes(&headers, body).await?;
+    let hash = auth::key_hash(&headers)?;
     let message = match publish::parse(&bytes, &publishing::rules(&ctx)) {
         Ok(message) => message,
         Err(errors) => {

@@ -88,6 +88,12 @@ pub struct BatchRequest {
     messages: Vec<PublishRequest>,
 }
 
+/// The bytes to push.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[allow(dead_code, reason = "describes what raw::publish reads")]
+pub struct RawBody(Vec<u8>);
+
 /// The options of a publish as bytes. Each can be a query parameter in lower case instead.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]

@@ -2,6 +2,7 @@
 //! Out of scope: reading requests.
 
 use tikku_domain::ids::MessageId;
+use tikku_domain::limits;
 use tikku_domain::problem::{Kind, Problem};
 use tikku_domain::publish::{NewMessage, Rules, Target};
 use tikku_domain::view::{Accepted, AcceptedFanout, FanoutMessage, PublishAnswer};
@@ -59,6 +60,7 @@ fn answer(item: PublishedItem, target: &Target) -> Answer {
         PublishedItem::Deduplicated(puts) => (puts, true),
         PublishedItem::Mismatch { id } => return Err(mismatch(id)),
         PublishedItem::TooLate => return Err(too_late()),
+        PublishedItem::TooLarge => return Err(too_large()),
         PublishedItem::NoFanout => return Err(Problem::invalid_field("/fanout", "there is no such fanout in this account")),
     };
     if let Target::Fanout(_) = target {
@@ -76,6 +78,11 @@ fn unanswered() -> Problem {
 fn mismatch(id: MessageId) -> Problem {
     let detail = format!("the idempotency key was used for {id}, whose url or fanout, method, headers or body differ; nothing was sent");
     Problem::new(Kind::IdempotencyMismatch, detail)
+}
+
+fn too_large() -> Problem {
+    let mib = limits::FANOUT_BODIES_BYTES_MAX / (1024 * 1024);
+    Problem::new(Kind::TooLarge, format!("the body, once for each endpoint of the fanout, may have at most {mib} MiB; nothing was sent"))
 }
 
 fn too_late() -> Problem {

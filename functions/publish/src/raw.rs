@@ -14,7 +14,7 @@ use tikku_domain::view::PublishAnswer;
 use tikku_platform::Ctx;
 
 use crate::auth::{self, Needs};
-use crate::publish_shapes::RawOptions;
+use crate::publish_shapes::{RawBody, RawOptions};
 use crate::publishing;
 use crate::reply::{ApiError, json};
 use crate::request;
@@ -43,8 +43,8 @@ pub async fn take_key(mut request: Request<Body>) -> Result<Request<Body>, ApiEr
 /// Publishes the request itself.
 pub async fn publish(State(ctx): State<Arc<Ctx>>, request: Request<Body>) -> Result<Response, ApiError> {
     let (head, body) = request.into_parts();
-    let hash = auth::key_hash(&head.headers)?;
     let body = request::bytes_within(&head.headers, body, BODY_BYTES_MAX).await?;
+    let hash = auth::key_hash(&head.headers)?;
     // The path as it was written: decoding it would change the destination.
     let destination = head.uri.path().strip_prefix(PREFIX).unwrap_or_default();
     let headers: Vec<(&str, &[u8])> = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
@@ -63,7 +63,12 @@ pub async fn publish(State(ctx): State<Arc<Ctx>>, request: Request<Body>) -> Res
 
 /// The description of an operation; the methods differ in nothing else.
 macro_rules! described {
-    ($name:ident, $method:ident, $id:literal) => {
+    ($name:ident, $method:ident, $id:literal, with_body) => {
+        described!($name, $method, $id; request_body(
+            content = Option<RawBody>, content_type = "application/octet-stream", description = "Any bytes of any content type"
+        ),);
+    };
+    ($name:ident, $method:ident, $id:literal; $($body:tt)*) => {
         /// Publishes the request itself: method, content type and body are pushed as they came, byte for byte, up to 4 MiB.
         ///
         /// The destination follows in the path as it is, not percent-encoded: `/v1/publish/https://example.com/hook?a=b`, or the name of a fanout.
@@ -71,6 +76,7 @@ macro_rules! described {
         /// belong to the destination. A header `Tikku-Forward-X: y` is pushed as `X: y`; no other header but Content-Type is passed on.
         #[utoipa::path($method, path = "/v1/publish/{destination}", operation_id = $id, security(("key" = ["publish"]), ("keyInUrl" = ["publish"])), tag = "messages",
             params(("destination" = String, Path, description = "A URL as it is written, or the name of a fanout"), RawOptions),
+            $($body)*
             responses(
                 (status = 202, description = "Accepted: it is stored and will be pushed", body = PublishAnswer),
                 (status = 422, description = "The idempotency key belongs to another payload", body = Problem, content_type = "application/problem+json"),
@@ -84,10 +90,10 @@ macro_rules! described {
 pub mod operations {
     use super::*;
 
-    described!(raw_get, get, "publishRawGet");
-    described!(raw_head, head, "publishRawHead");
-    described!(raw_post, post, "publishRawPost");
-    described!(raw_put, put, "publishRawPut");
-    described!(raw_patch, patch, "publishRawPatch");
-    described!(raw_delete, delete, "publishRawDelete");
+    described!(raw_get, get, "publishRawGet";);
+    described!(raw_head, head, "publishRawHead";);
+    described!(raw_post, post, "publishRawPost", with_body);
+    described!(raw_put, put, "publishRawPut", with_body);
+    described!(raw_patch, patch, "publishRawPatch", with_body);
+    described!(raw_delete, delete, "publishRawDelete", with_body);
 }

@@ -1,6 +1,9 @@
 //! Reading requests: bounded bodies, query pairs, ids in paths.
 
-use axum::body::{Body, to_bytes};
+use std::future::poll_fn;
+use std::pin::Pin;
+
+use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequestParts, Path};
 use http::request::Parts;
 use http::{HeaderMap, Uri, header};
@@ -9,34 +12,34 @@ use tikku_domain::problem::{Kind, Problem};
 
 use crate::reply::ApiError;
 
+/// How much of a request that is too large is read.
+const READ_BYTES_MAX: usize = 8 * REQUEST_BYTES_MAX;
+
 /// The whole body, or 413.
 pub async fn bytes(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Problem> {
     bytes_within(headers, body, REQUEST_BYTES_MAX).await
 }
 
-/// The whole body, or 413 when it has more than `bytes_max` bytes.
-pub async fn bytes_within(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Vec<u8>, Problem> {
-    let too_large = || Problem::new(Kind::TooLarge, format!("a request may have at most {bytes_max} bytes here"));
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
-    if announced.is_some_and(|n| n > bytes_max as u64) {
-        return Err(too_large());
-    }
-    match to_bytes(body, bytes_max).await {
-        Ok(bytes) => Ok(bytes.into()),
-        Err(error) if is_limit(&error) => Err(too_large()),
-        Err(_) => Err(Problem::new(Kind::InvalidRequest, "the request body broke off")),
-    }
-}
-
-fn is_limit(error: &axum::Error) -> bool {
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        if cause.to_string().contains("length limit") {
-            return true;
+/// The whole body, or 413 when it has more than `bytes_max` bytes. What is too large is read to its end all the same: a client that is still
+/// sending would miss the answer, and servers in between (workerd for one) give up a connection that was answered too early.
+pub async fn bytes_within(headers: &HeaderMap, mut body: Body, bytes_max: usize) -> Result<Vec<u8>, Problem> {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<usize>().ok());
+    let mut bytes = Vec::with_capacity(length.unwrap_or(0).min(bytes_max));
+    let mut seen = 0;
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let frame = frame.map_err(|_| Problem::new(Kind::InvalidRequest, "the request body broke off"))?;
+        let data = frame.data_ref().map_or(&[][..], |data| data.as_ref());
+        seen += data.len();
+        if seen <= bytes_max {
+            bytes.extend_from_slice(data);
+        } else if seen > READ_BYTES_MAX {
+            break;
         }
-        source = cause.source();
     }
-    false
+    if seen > bytes_max {
+        return Err(Problem::new(Kind::TooLarge, format!("a request may have at most {bytes_max} bytes here")));
+    }
+    Ok(bytes)
 }
 
 /// Decoded query parameters in order.

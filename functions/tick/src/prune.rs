@@ -14,7 +14,7 @@ pub async fn turn(ctx: &Ctx, place: &mut PrunePlace) -> Result<(u64, More), Stor
     let mut pruned = 0;
     while watch.elapsed_ms() < TURN_MS_MAX {
         let (bite, next) = ctx.store.prune_messages(place).await?;
-        pruned += bite;
+        pruned += bite.messages;
         match next {
             Some(next) => *place = next,
             None if ctx.store.prune_leftovers().await? => {}

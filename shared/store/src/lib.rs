@@ -34,7 +34,7 @@ pub use message::{Loaded, Settled};
 pub use message_control::Control;
 pub use message_publish::{Published, PublishedBatch, PublishedItem, Put};
 pub use message_tick::{FlowOf, Kick, Reaped};
-pub use prune::PrunePlace;
+pub use prune::{Bite, PrunePlace};
 pub use schedule::{PauseChange, Paused, ScheduleEdit, ScheduleRan, ScheduleTimes};
 pub use schedule_read::Schedule;
 pub use schedule_tick::Fired;

@@ -70,6 +70,8 @@ pub enum PublishedItem {
     TooLate,
     /// There is no such fanout.
     NoFanout,
+    /// The body, once for each endpoint of the fanout, is more than `limits::FANOUT_BODIES_BYTES_MAX`.
+    TooLarge,
 }
 
 /// A message of a publish.
@@ -202,6 +204,7 @@ fn add(answers: &mut [Option<PublishedItem>], row: &Row) -> Result<(), StoreErro
         ("mismatch", _) => *item = Some(PublishedItem::Mismatch { id: id()? }),
         ("too_late", _) => *item = Some(PublishedItem::TooLate),
         ("no_fanout", _) => *item = Some(PublishedItem::NoFanout),
+        ("too_large", _) => *item = Some(PublishedItem::TooLarge),
         _ => return Err(bad()),
     }
     Ok(())

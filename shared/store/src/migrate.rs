@@ -6,7 +6,7 @@ use tokio_postgres::error::SqlState;
 use crate::{Store, StoreError};
 
 /// Version, name and text of every migration, in order.
-pub const MIGRATIONS: [(i32, &str, &str); 10] = [
+pub const MIGRATIONS: [(i32, &str, &str); 11] = [
     (1, "clock", include_str!("../../../migrations/0001_clock.sql")),
     (2, "accounts", include_str!("../../../migrations/0002_accounts.sql")),
     (3, "messages", include_str!("../../../migrations/0003_messages.sql")),
@@ -17,6 +17,7 @@ pub const MIGRATIONS: [(i32, &str, &str); 10] = [
     (8, "schedules", include_str!("../../../migrations/0008_schedules.sql")),
     (9, "accounts", include_str!("../../../migrations/0009_accounts.sql")),
     (10, "fanouts", include_str!("../../../migrations/0010_fanouts.sql")),
+    (11, "sql_api", include_str!("../../../migrations/0011_sql_api.sql")),
 ];
 
 /// The version this code wants.

@@ -11,13 +11,16 @@ from schemathesis.core import NOT_SET
 
 # Nothing listens on port 9 of this machine: a push fails at once.
 NOWHERE = "http://127.0.0.1:9/"
-# Made before the run. Publishes go to this fanout, and this key makes the requests.
-FANOUT, KEY = "everyone", os.environ["TIKKU_KEY_ID"]
+# Made before the run: publishes go to this fanout, flows are asked for by this key, and this API key makes the requests.
+FANOUT, FLOW, KEY = "everyone", "everything", os.environ["TIKKU_KEY_ID"]
 
-schemathesis.openapi.format("uri", st.text("abcxyz0189-._~", max_size=2000).map(lambda path: NOWHERE + path))
+schemathesis.openapi.format("uri", st.text("abcxyz0189-_~", max_size=2000).map(lambda path: NOWHERE + path))
 # A time before 1970 or more than ten years ahead is refused.
 times = st.datetimes(min_value=datetime.datetime(1971, 1, 1), max_value=datetime.datetime(2029, 1, 1))
-schemathesis.openapi.format("date-time", times.map(lambda time: time.strftime("%Y-%m-%dT%H:%M:%SZ")))
+for name in ["date-time", "rfc3339"]:
+    schemathesis.openapi.format(name, times.map(lambda time: time.strftime("%Y-%m-%dT%H:%M:%SZ")))
+schemathesis.openapi.format("cron", st.sampled_from(["* * * * *", "*/5 8-17 * * mon-fri", "0 0 1 1 *", "30 4 1,15 * sun"]))
+schemathesis.openapi.format("iana-time-zone", st.sampled_from(["UTC", "Europe/London", "America/New_York", "Asia/Kolkata"]))
 
 
 @schemathesis.hook
@@ -34,6 +37,8 @@ def before_call(context, case, kwargs):
         case.query.pop("cursor", None)
         if "destination" in case.path_parameters:
             case.path_parameters["destination"] = FANOUT
+        if "key" in case.path_parameters:
+            case.path_parameters["key"] = FLOW
     elif case.body is NOT_SET and case.operation.body:
         # Where a body may be absent, an absent one is passed off as invalid.
         case.body = []
@@ -52,14 +57,21 @@ def valid(value):
         return int(value)
     value = each(valid, value)
     if isinstance(value, dict):
+        if value.get("initialSeconds") is None and value.get("maxSeconds") == 0:
+            value["initialSeconds"] = 0
         ascending(value, "initialSeconds", "maxSeconds")
         if isinstance(value.get("fanout"), str):
             value["fanout"] = FANOUT
+        if isinstance(value.get("endpoints"), list):
+            # A fanout has a url once.
+            value["endpoints"] = list({endpoint["url"]: endpoint for endpoint in value["endpoints"]}.values())
     return value
 
 
 def valid_options(headers):
     """The same for the options of a publish as bytes."""
+    if headers.get("Tikku-Backoff-Max-Seconds") in ("0", 0):
+        headers["Tikku-Backoff-Initial-Seconds"] = "0"
     ascending(headers, "Tikku-Backoff-Initial-Seconds", "Tikku-Backoff-Max-Seconds")
     for name, other in [
         ("Tikku-Not-Before", "Tikku-Delay-Seconds"),
