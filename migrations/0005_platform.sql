@@ -104,10 +104,10 @@ create table tikku.flow (
   used int not null default 0,
   used_before int not null default 0,
   waiting boolean not null default false,
-  next_at timestamptz not null default 'infinity',
+  next_at timestamptz not null default tikku.clock_now() + interval '1 hour',
   primary key (account_id, key)
 ) with (fillfactor = 70);
-create index flow_next on tikku.flow (next_at) where next_at < 'infinity';
+create index flow_next on tikku.flow (next_at);
 comment on table tikku.flow is 'Flow control of one key. Whoever starts, blocks or ends messages of a flow locks its row first.';
 comment on column tikku.flow.account_id is 'Whose flow it is.';
 comment on column tikku.flow.key is 'The key that messages are published with.';
@@ -122,7 +122,7 @@ comment on column tikku.flow.window_at is 'Start of the current rate period; nul
 comment on column tikku.flow.used is 'Starts in the current period.';
 comment on column tikku.flow.used_before is 'Starts in the period before.';
 comment on column tikku.flow.waiting is 'Rows of it are left waiting, so that a publish need not trouble the queue.';
-comment on column tikku.flow.next_at is 'When tick looks whether rows of it were left waiting; infinite once none was for a minute.';
+comment on column tikku.flow.next_at is 'When tick looks at it: after a minute while rows wait and once more, else after an hour, whether it is of any use still.';
 
 create table tikku.breaker (
   id uuid primary key default tikku.new_id(),

@@ -250,14 +250,23 @@ comment on function tikku.breaker_sift is 'What may start of these rows.';
 
 -- Makes the flows of these rows where they are missing, and locks them.
 create function tikku.flow_lock(p_ids uuid[]) returns void language plpgsql volatile as $$
+declare
+  v_locked bigint;
+  v_wanted bigint;
 begin
-  insert into tikku.flow (account_id, key)
-    select distinct m.account_id, m.flow_key from tikku.message m where m.id = any(p_ids) and m.flow_key is not null
-      and not exists (select 1 from tikku.flow x where x.account_id = m.account_id and x.key = m.flow_key)
-    order by 1, 2 on conflict do nothing;
-  perform 1 from tikku.flow x
-    where (x.account_id, x.key) in (select m.account_id, m.flow_key from tikku.message m where m.id = any(p_ids) and m.flow_key is not null)
-    order by x.account_id, x.key for update;
+  -- Again, where tick removed one meanwhile that had long been idle.
+  loop
+    insert into tikku.flow (account_id, key)
+      select distinct m.account_id, m.flow_key from tikku.message m where m.id = any(p_ids) and m.flow_key is not null
+        and not exists (select 1 from tikku.flow x where x.account_id = m.account_id and x.key = m.flow_key)
+      order by 1, 2 on conflict do nothing;
+    perform 1 from tikku.flow x
+      where (x.account_id, x.key) in (select m.account_id, m.flow_key from tikku.message m where m.id = any(p_ids) and m.flow_key is not null)
+      order by x.account_id, x.key for update;
+    get diagnostics v_locked = row_count;
+    select count(distinct (m.account_id, m.flow_key)) into v_wanted from tikku.message m where m.id = any(p_ids) and m.flow_key is not null;
+    exit when v_locked >= v_wanted;
+  end loop;
 end $$;
 comment on function tikku.flow_lock is 'The first lock of whoever starts or ends messages of a flow.';
 
@@ -417,7 +426,7 @@ begin
       update tikku.flow x set hold_until = f.hold_until where x.account_id = f.account_id and x.key = f.key;
     end if;
     -- One that keeps the order waits for what it began.
-    if f.next_at < 'infinity' and (f.parallelism is distinct from 1 or g.finished > 0) then
+    if (f.waiting or f.next_at < v_now + interval '5 minutes') and (f.parallelism is distinct from 1 or g.finished > 0) then
       return query select * from tikku.flow_next(f, g.ended, '{}', v_now);
     end if;
   end loop;
@@ -605,7 +614,7 @@ begin
 end $$;
 comment on function tikku.flow_wake is 'What is to be handed to the queue.';
 
--- Looks after flows and breakers for which rows were left waiting: whoever should have handed them on may have died.
+-- Looks after flows and breakers for which rows were left waiting: whoever should have handed them on may have died. Removes flows of no use.
 create function tikku.waiting_sweep(p_rows int) returns table (id uuid, wait_ms bigint, account_id uuid) language plpgsql volatile rows 50 as $$
 declare
   f tikku.flow;
@@ -616,9 +625,17 @@ begin
   for f in select x.* from tikku.flow x where x.next_at <= v_now order by x.next_at limit p_rows for update skip locked loop
     return query select * from tikku.flow_next(f, least(10, tikku.flow_places(f)), '{}', null);
     v_waiting := tikku.flow_is_waiting(f, '{}');
-    update tikku.flow x set waiting = v_waiting,
-        next_at = case when v_waiting or f.waiting then greatest(v_now, f.hold_until) + interval '60 seconds' else 'infinity' end
-      where x.account_id = f.account_id and x.key = f.key;
+    if v_waiting or f.waiting or f.pinned or f.paused or f.hold_until > v_now or f.window_at + 2 * tikku.ms(f.period_ms) > v_now
+      or exists (select 1 from tikku.message m where m.account_id = f.account_id and m.flow_key = f.key and m.kick_until is not null and m.breaker_id is null)
+      or exists (select 1 from tikku.message m where m.account_id = f.account_id and m.flow_key = f.key and m.state in ('delivering', 'retrying'))
+      or exists (select 1 from tikku.message m where m.account_id = f.account_id and m.flow_key = f.key and m.breaker_id is not null)
+    then
+      update tikku.flow x set waiting = v_waiting,
+          next_at = case when v_waiting or f.waiting then greatest(v_now, f.hold_until) + interval '60 seconds' else v_now + interval '1 hour' end
+        where x.account_id = f.account_id and x.key = f.key;
+    else
+      delete from tikku.flow x where x.account_id = f.account_id and x.key = f.key;
+    end if;
   end loop;
   for b in select x.* from tikku.breaker x where x.next_at <= v_now order by x.next_at limit p_rows for update skip locked loop
     if b.state = 'closed' then

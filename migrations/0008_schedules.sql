@@ -138,6 +138,9 @@ begin
       return next;
     end loop;
   end if;
+  if p_asked and outcome = 'no_fanout' then
+    return;
+  end if;
   insert into tikku.schedule_fire (schedule_id, due_at, account_id, outcome, asked, message_ids, fired_at)
     values (s.id, p_due, s.account_id, outcome, p_asked, v_ids, tikku.clock_fresh());
 end $$;
@@ -203,18 +206,16 @@ declare
   v_now timestamptz := tikku.clock_fresh();
   v_ids uuid[];
 begin
-  v_ids := array(
-    select unnest(f.message_ids) from tikku.schedule_fire f
-      where f.schedule_id = p_schedule and f.due_at > v_now and not f.asked);
-  if v_ids = '{}' then
-    return;
-  end if;
-  perform 1 from tikku.message m where m.id = any(v_ids) order by m.id for update;
-  v_ids := array(
-    select unnest(f.message_ids) from tikku.schedule_fire f
+  perform 1 from tikku.message m
+    where m.id = any(array(select unnest(f.message_ids) from tikku.schedule_fire f where f.schedule_id = p_schedule and f.due_at > v_now and not f.asked))
+    order by m.id for update;
+  with back as (
+    delete from tikku.schedule_fire f
       where f.schedule_id = p_schedule and f.due_at > v_now and not f.asked
-        and not exists (select 1 from tikku.message m where m.id = any(f.message_ids) and m.state <> 'scheduled'));
-  delete from tikku.schedule_fire f where f.schedule_id = p_schedule and f.due_at > v_now and f.message_ids <@ v_ids and f.message_ids <> '{}';
+        and not exists (select 1 from tikku.message m where m.id = any(f.message_ids) and m.state <> 'scheduled')
+      returning f.message_ids
+  )
+  select array_agg(i.id) into v_ids from back cross join unnest(back.message_ids) as i(id);
   update tikku.message m set state = 'cancelled', fence = m.fence + 1, kick_until = null, finished_at = v_now where m.id = any(v_ids);
 end $$;
 comment on function tikku.schedule_disarm is 'Cancels the messages of due times that lie ahead.';

@@ -42,17 +42,18 @@ async fn every_loop_uses_its_index_beside_a_million_finished_rows() {
     let client = world.client().await;
     fill(&world, &client).await;
     let account = format!("'{}'::uuid", world.account.0);
-    let list = |status: &str| {
-        let filter = [account.as_str(), "null", "null", "null", "null", "null", "null"];
-        filter.into_iter().chain([status, "null", "51"]).map(str::to_owned).collect::<Vec<_>>()
-    };
-    let list_failed = list("'failed'");
-    let list_all = list("null");
-    let cases: [(&str, Vec<&str>, &str); 4] = [
+    let account = account.as_str();
+    let list = |fanout, schedule, status| vec![account, "null", "null", "null", "null", fanout, schedule, status, "null", "51"];
+    let of_fanout = |fanout, schedule| vec![account, "null", "null", "null", "null", fanout, schedule];
+    let cases: [(&str, Vec<&str>, &str); 8] = [
         ("message::claim", vec!["100"], "message_kick"),
-                ("tick::look", vec![], "message_kick"),
-        ("message::list", list_failed.iter().map(String::as_str).collect(), "message_failed"),
-        ("message::list", list_all.iter().map(String::as_str).collect(), "message_content_pkey"),
+        ("tick::look", vec![], "message_kick"),
+        ("message::list", list("null", "null", "'failed'"), "message_failed"),
+        ("message::list", list("null", "null", "null"), "message_content_pkey"),
+        ("message::list", list("'f'", "null", "null"), "message_content_fanout"),
+        ("message::list", list("null", account, "null"), "message_content_schedule"),
+        ("message::counts", of_fanout("'f'", "null"), "message_content_fanout"),
+        ("message::counts", of_fanout("null", account), "message_content_schedule"),
     ];
     for (name, params, index) in cases {
         let plan = plan(&client, name, &params).await;

@@ -15,6 +15,7 @@ mod control;
 mod crash;
 mod destinations;
 mod dlq;
+mod every_route;
 mod fanouts;
 mod flows;
 mod idempotency;

@@ -301,7 +301,7 @@ async fn an_edit_of_what_is_due_waits_until_it_has_fired() {
     let old = plan(&world, &late, id).await;
     assert_eq!(edit(&world, &late, &old, r#""name": "n", "everySeconds": 3600"#).await, ScheduleEdit::Moved);
     let fire = old.fire_before_edit().unwrap();
-    assert_eq!(late.schedule_fire(&[fire.clone()]).await.unwrap().messages, 1);
+    assert_eq!(late.schedule_fire(std::slice::from_ref(&fire)).await.unwrap().messages, 1);
     assert_eq!(late.schedule_fire(&[fire]).await.unwrap().messages, 0);
     assert_eq!(edit(&world, &late, &old, r#""name": "n", "everySeconds": 3600"#).await, ScheduleEdit::Done, "a fire is no new revision");
     assert_eq!(edit(&world, &late, &old, r#""name": "n", "everySeconds": 7200"#).await, ScheduleEdit::Moved, "an edit is");
@@ -338,9 +338,10 @@ async fn ticks_pass_by_a_schedule_that_is_being_changed_and_a_change_waits_for_a
 async fn a_fanout_makes_a_message_for_each_endpoint_and_a_missing_one_is_told() {
     let world = World::new("schedules_fanout").await;
     let client = world.client().await;
-    let id = make(&world, &world.store, r#""name": "n", "everySeconds": 60, "fanout": "f", "overlap": "skip""#).await;
+    let id = make(&world, &world.store, r#""name": "n", "everySeconds": 60, "fanout": "f""#).await;
     assert_eq!(world.store.schedule_run(world.account, id).await.unwrap(), ScheduleRan::NoFanout);
     tikku_tick::handle(&process(&world, 61)).await.unwrap();
+    assert_eq!(due_times(&client, id, "no_fanout").await.len(), 2, "one of them ahead");
     let view = world.later(61).schedule_get(world.account, "n").await.unwrap().unwrap().view;
     assert_eq!((view.last_outcome.as_deref(), view.last_run_at), (Some("no_fanout"), None));
     let account = world.account.0;
@@ -351,7 +352,14 @@ async fn a_fanout_makes_a_message_for_each_endpoint_and_a_missing_one_is_told() 
     tikku_tick::handle(&process(&world, 185)).await.unwrap();
     assert_eq!(plan(&world, &world.store, id).await.messages, 2);
     let ran = due_times(&client, id, "fired").await;
-    assert_eq!(fired(&client, id).await.len(), 2, "{ran:?}: the paused endpoint gets none");
+    assert_eq!(fired(&client, id).await.len(), 4, "{ran:?}: the paused endpoint gets none");
+    // What was decided ahead is decided anew.
+    let (store, ahead) =
+        (world.later(185), "select count(*) from tikku.schedule_fire where due_at > now() + interval '185 s' and not asked");
+    let before = count(&client, ahead).await;
+    let old = plan(&world, &store, id).await;
+    assert_eq!(edit(&world, &store, &old, r#""name": "n", "everySeconds": 60, "fanout": "gone""#).await, ScheduleEdit::Done);
+    assert_eq!((before, count(&client, ahead).await), (1, 0));
 }
 
 #[tokio::test]

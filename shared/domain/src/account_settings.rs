@@ -37,8 +37,7 @@ pub struct AccountView {
     pub requests_per_minute: i32,
     /// When the circuit breakers of its destinations open.
     pub breaker: BreakerSettings,
-    /// The ETag's number.
-    #[serde(skip)]
+    /// One more with every change of its settings; also its ETag.
     pub revision: i64,
 }
 

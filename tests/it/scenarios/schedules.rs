@@ -74,7 +74,7 @@ fn an_interval_fires_on_time_and_its_messages_are_signed() {
 }
 
 #[test]
-fn a_schedule_is_made_shown_edited_paused_resumed_listed_and_deleted() {
+fn a_schedule_is_made_shown_edited_paused_resumed_and_deleted() {
     on(ALL, async |d| {
         let api = d.new_account("schedules");
         let endpoint = Endpoint::new();
@@ -120,14 +120,6 @@ fn a_schedule_is_made_shown_edited_paused_resumed_listed_and_deleted() {
         api.send_with("PUT", &path, &[("if-match", &first)], Some(&plain)).await.problem(412);
         api.get("/v1/schedules/t%C3%A4glich%20um%209").await.problem(404);
 
-        // The name is one schedule's.
-        api.post("/v1/schedules", &plain).await.problem(409);
-        let other = make(&api, &schedule("other", &endpoint, json!({ "cron": "* * * * *", "paused": true }))).await;
-        assert_eq!((other["status"].as_str(), &other["nextRunAt"]), (Some("paused"), &Value::Null));
-        api.put("/v1/schedules/other", &plain).await.problem(409);
-        make(&d.api, &schedule("other", &endpoint, json!({ "everySeconds": 86400 }))).await;
-        delete(&d.api, "other").await;
-
         // Paused and resumed; an edit leaves it as it is.
         let act = async |verb: &str| api.act(&format!("{path}/{verb}")).await.expect(200).json();
         let paused = act("pause").await;
@@ -138,7 +130,28 @@ fn a_schedule_is_made_shown_edited_paused_resumed_listed_and_deleted() {
         let resumed = act("resume").await;
         assert!(resumed["status"] == "active" && ms(&resumed["nextRunAt"]) > ms(&resumed["updatedAt"]), "{resumed:#}");
 
-        // Listed, without bodies, page by page.
+        api.send("DELETE", &path, None).await.expect(204);
+        for (method, tail) in [("GET", ""), ("DELETE", ""), ("POST", "/pause"), ("POST", "/resume"), ("POST", "/run")] {
+            api.send(method, &format!("{path}{tail}"), None).await.problem(404);
+        }
+        assert_eq!(api.get("/v1/schedules").await.expect(200).json()["data"], json!([]));
+    });
+}
+
+#[test]
+fn a_name_is_one_schedules_and_lists_show_each_once() {
+    on(ALL, async |d| {
+        let api = d.new_account("schedule-names");
+        let endpoint = Endpoint::new();
+        let plain = schedule("plain", &endpoint, json!({ "everySeconds": 3600, "body": 1 }));
+        let first = make(&api, &plain).await;
+        api.post("/v1/schedules", &plain).await.problem(409);
+        let other = make(&api, &schedule("other", &endpoint, json!({ "cron": "* * * * *", "paused": true }))).await;
+        assert_eq!((other["status"].as_str(), &other["nextRunAt"]), (Some("paused"), &Value::Null));
+        api.put("/v1/schedules/other", &plain).await.problem(409);
+        make(&d.api, &schedule("other", &endpoint, json!({ "everySeconds": 86400 }))).await;
+        delete(&d.api, "other").await;
+
         let (mut ids, mut cursor) = (Vec::new(), String::new());
         loop {
             let page = api.get(&format!("/v1/schedules?limit=1{cursor}")).await.expect(200).json();
@@ -147,14 +160,7 @@ fn a_schedule_is_made_shown_edited_paused_resumed_listed_and_deleted() {
             let Some(next) = page["nextCursor"].as_str() else { break };
             cursor = format!("&cursor={next}");
         }
-        assert_eq!(ids, [other["id"].as_str().unwrap(), &id]);
-
-        delete(&api, "other").await;
-        api.send("DELETE", &path, None).await.expect(204);
-        for (method, tail) in [("GET", ""), ("DELETE", ""), ("POST", "/pause"), ("POST", "/resume"), ("POST", "/run")] {
-            api.send(method, &format!("{path}{tail}"), None).await.problem(404);
-        }
-        assert_eq!(api.get("/v1/schedules").await.expect(200).json()["data"], json!([]));
+        assert_eq!(ids, [other["id"].as_str().unwrap(), first["id"].as_str().unwrap()]);
     });
 }
 

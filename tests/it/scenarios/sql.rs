@@ -120,7 +120,6 @@ fn what_sql_cannot_check_fails_at_the_push_with_its_reason() {
             let kept = until(d, id, "failed").await;
             let error = attempts(&kept)[0]["error"].as_str().unwrap_or_default();
             assert!(error.contains(reason), "{url}: {error}");
-            assert!(d.api.get(&format!("/v1/messages?status=failed&limit=200")).await.text.contains(id.as_str()), "{url} is a dead letter");
         }
         until(d, ids.last().unwrap(), "delivered").await;
         endpoint.only(SOON).await;
