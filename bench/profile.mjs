@@ -16,7 +16,6 @@ export async function profilePhase(system, options) {
     const data = join(folder, title);
     const perf = start('perf', ['record', '-a', '-g', '-F', '199', '-o', data], { log: `${data}.log`, stopSignal: 'SIGINT' });
     const figures = new Figures();
-    figures.add('statementsPerPublish', system.name, 1);
     await phase(system, figures, options);
     await stop(perf);
     const show = (...args) => execFileSync('perf', ['report', '-i', data, '--stdio', '--no-children', '-g', 'none', '--percent-limit', '0.2', ...args],

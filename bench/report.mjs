@@ -42,12 +42,17 @@ const OWN = [
   ['statementsPerFired', 'SQL statements per schedule fired and delivered'],
   ['schedulesDue', 'schedules due at one instant: due to last receipt, s'],
   ['schedulesEarliestMs', 'schedules due at one instant: earliest receipt after due, ms'],
-  ...['P50', 'P99'].flatMap((p) => [[`backlogEmpty${p}`, `publish at 200/s ${p.toLowerCase()}, empty database, ms`],
-    [`backlogFull${p}`, `publish at 200/s ${p.toLowerCase()}, a million messages waiting, ms`], [`backlogRatio${p}`, `publish at 200/s ${p.toLowerCase()}, waiting/empty`],
-    [`backlogReceiptRatio${p}`, `publish to receipt at 200/s ${p.toLowerCase()}, waiting/empty`]]),
-  ...[['Idle', 'nothing else'], ['Account', 'a million due of another account'], ['Key', 'a million due of one flow key']].flatMap(([name, beside]) => [
-    ...['P50', 'P99', 'Max'].map((p) => [`fair${name}${p}`, `single messages, publish to receipt ${p.toLowerCase()}, beside ${beside}, ms`]),
-    [`fair${name}PublishP99`, `single messages, publish p99, beside ${beside}, ms`], [`fair${name}Crowd`, `messages/s delivered of ${beside}, meanwhile`]]),
+  ...['P50', 'P99'].flatMap((p) => [
+    [`backlogEmpty${p}`, `publish at 200/s ${p.toLowerCase()}, empty database, ms`],
+    [`backlogFull${p}`, `publish at 200/s ${p.toLowerCase()}, a crowd waiting, ms`],
+    [`backlogRatio${p}`, `publish at 200/s ${p.toLowerCase()}, a crowd waiting/empty`],
+    [`backlogReceiptRatio${p}`, `publish to receipt at 200/s ${p.toLowerCase()}, a crowd waiting/empty`],
+  ]),
+  ...[['Idle', 'nothing else'], ['Account', 'a crowd of another account'], ['Key', 'a crowd of one flow key']].flatMap(([name, beside]) => [
+    ...['P50', 'P99', 'Max'].map((p) => [`fair${name}${p}`, `single messages beside ${beside}: publish to receipt ${p.toLowerCase()}, ms`]),
+    [`fair${name}PublishP99`, `single messages beside ${beside}: publish p99, ms`],
+    [`fair${name}Crowd`, `meanwhile delivered/s of ${beside}`],
+  ]),
   ['idlePerMinute', 'idle transactions per minute (quoted, measured earlier: Svix 63, Inngest 96, graphile-worker 1,614)'],
   ['idleTicksPerMinute', 'idle ticks per minute (bursts of transactions)'],
   ['idlePerTick', 'transactions per idle tick, most'],

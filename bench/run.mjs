@@ -40,7 +40,7 @@ function settings() {
   const env = (name, usual, small) => Number(process.env[name] ?? (quick ? small : usual));
   return { ...values, systems: pick(values.systems, SYSTEMS), phases: pick(values.phases, PHASES),
     repetitions: env('REPS', 3, 1), messages: env('MESSAGES', 10_000, 2_000), latencySeconds: env('LATENCY_SECONDS', 10, 3),
-    schedules: env('SCHEDULES', 5_000, 500), backlog: env('BACKLOG', 1_000_000, 40_000),
+    schedules: env('SCHEDULES', 5_000, 500), backlog: env('BACKLOG', 1_000_000, 100_000),
     leadSeconds: env('LEAD', 20, 6), idleSeconds: env('IDLE_SECONDS', 120, 20), pgbenchSeconds: quick ? 1 : 4 };
 }
 
@@ -101,7 +101,7 @@ async function main() {
   }
   await cluster.stop();
   const facts = [new Date().toISOString().slice(0, 10), `${cpus().length} cores`, `PostgreSQL ${cluster.version}`, `Restate ${restateVersion()}`,
-    `Node ${process.versions.node}`, `${options.messages} messages`, `${options.repetitions} repetition(s)`, `load average at the start ${busyBefore}`];
+    `Node ${process.versions.node}`, `${options.messages} messages`, `${options.schedules} schedules`, `crowds of ${options.backlog}`, `${options.repetitions} repetition(s)`, `load average at the start ${busyBefore}`];
   console.log(report(figures, facts, options));
   const results = fileURLToPath(new URL('./results/', import.meta.url));
   mkdirSync(results, { recursive: true });

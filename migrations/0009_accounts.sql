@@ -197,26 +197,11 @@ begin
 end $$;
 comment on function tikku.message_prune is 'How many messages went, how long their locks were held, and where to go on; account is null at the end.';
 
-create function tikku.flow_is_idle(f tikku.flow, p_old timestamptz) returns boolean language sql stable as $$
-  select not f.pinned and not f.paused and f.next_at = 'infinity' and coalesce(f.hold_until, '-infinity') < p_old
-    and coalesce(f.window_at + 2 * tikku.ms(f.period_ms), '-infinity') < p_old
-$$;
-comment on function tikku.flow_is_idle is 'Whether its row says nothing that matters.';
-
-create function tikku.flow_is_used(f tikku.flow) returns boolean language sql stable as $$
-  select exists (select 1 from tikku.message m where m.account_id = f.account_id and m.flow_key = f.key and m.kick_until is not null and m.breaker_id is null)
-    or exists (select 1 from tikku.message m where m.account_id = f.account_id and m.flow_key = f.key and m.state in ('delivering', 'retrying'))
-$$;
-comment on function tikku.flow_is_used is 'Whether messages of it are not over, those aside that wait for a breaker.';
-
--- What else grows: runs of schedules, request counts of past hours, breakers of destinations that are well again, flows that nobody uses. A flow
--- has nothing to remember but what an operator set and its rate; whoever starts a message of it makes it anew. Candidates are found without locks,
--- and each call deletes of one kind only, so that nothing stays locked while it looks for more.
+-- What else grows: runs of schedules, request counts of past hours, breakers of destinations that are well again. Candidates are found without
+-- locks, and each call deletes of one kind only, so that nothing stays locked while it looks for more.
 create function tikku.leftovers_prune(p_most int, p_again_ms bigint) returns int language plpgsql volatile as $$
 declare
   v_old timestamptz := tikku.clock_now() - interval '1 hour';
-  v_accounts uuid[];
-  v_keys text[];
   v_ids uuid[];
   v_pruned int := tikku.schedule_prune(p_most);
 begin
@@ -234,18 +219,6 @@ begin
     and not exists (select 1 from tikku.message m where m.breaker_id = b.id) limit p_most);
   v_ids := array(select b.id from tikku.breaker b where b.id = any(v_ids) and b.state = 'closed' and b.window_at < v_old for update skip locked);
   delete from tikku.breaker b where b.id = any(v_ids) and not exists (select 1 from tikku.message m where m.breaker_id = b.id);
-  get diagnostics v_pruned = row_count;
-  if v_pruned > 0 then
-    return v_pruned;
-  end if;
-  select array_agg(i.account_id), array_agg(i.key) into v_accounts, v_keys from (
-    select f.account_id, f.key from tikku.flow f where tikku.flow_is_idle(f, v_old) and not tikku.flow_is_used(f) limit p_most
-  ) i;
-  select array_agg(i.account_id), array_agg(i.key) into v_accounts, v_keys from (
-    select f.account_id, f.key from tikku.flow f
-      where (f.account_id, f.key) in (select * from unnest(v_accounts, v_keys)) and tikku.flow_is_idle(f, v_old) for update skip locked
-  ) i;
-  delete from tikku.flow f where (f.account_id, f.key) in (select * from unnest(v_accounts, v_keys)) and not tikku.flow_is_used(f);
   get diagnostics v_pruned = row_count;
   if v_pruned = 0 then
     update tikku.tick set prune_at = tikku.clock_now() + tikku.ms(p_again_ms) where only_row;

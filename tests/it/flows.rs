@@ -131,8 +131,9 @@ async fn a_rate_is_spent_at_once_when_idle_and_evenly_when_busy() {
     }
     assert_eq!(starts.len(), 45, "{starts:?}");
     assert!(starts[10] - starts[0] >= 9_990, "{starts:?}");
-    for pair in starts[10..].windows(2) {
-        assert!((990..=1_010).contains(&(pair[1] - pair[0])), "a start each second: {starts:?}");
+    for (n, start) in (0_i64..).zip(&starts[10..]) {
+        let late = start - (starts[10] + n * 1_000);
+        assert!((-10..900).contains(&late), "start {n} is {late} ms after its time: {starts:?}");
     }
 }
 
@@ -144,7 +145,7 @@ async fn an_endpoint_that_says_when_to_come_back_holds_its_whole_flow() {
     let (settlement, at) = retried(leases[0].0, leases[0].1);
     let told = Settlement { verdict: Verdict::Retrying { delay_ms: 20_000 }, throttled: true, retry_after_ms: Some(20_000), ..settlement };
     let kicks = settle(&world.store, &[(told, at)]).await;
-    assert!(kicks.iter().all(|kick| (19_000..=20_100).contains(&kick.wait_ms)), "{kicks:?}");
+    assert!(kicks.iter().all(|kick| (10_000..=20_100).contains(&kick.wait_ms)), "{kicks:?}");
     settle(&world.store, &[delivered(leases[1].0, leases[1].1)]).await;
     assert_eq!(started(&world.store.message_load(&all, 100, BYTES).await.unwrap()), []);
     assert_eq!(started(&world.later(17).message_load(&all, 100, BYTES).await.unwrap()), []);
@@ -250,7 +251,7 @@ async fn a_breaker_opens_at_ninety_percent_of_a_hundred_lets_one_try_and_closes_
     let loaded = world.store.message_load(&asked, 100, BYTES).await.unwrap();
     assert_eq!(started(&loaded).iter().map(|l| l.0).collect::<Vec<_>>(), other, "another path is another destination");
     let [wait] = waits(&loaded)[..] else { panic!("{loaded:?}") };
-    assert!((29_000..=30_000).contains(&wait), "one comes back for the probe, in {wait} ms");
+    assert!((15_000..=30_000).contains(&wait), "one comes back for the probe, in {wait} ms");
     assert_eq!(world.store.message_get(world.account, waiting[1]).await.unwrap().unwrap().waiting_for.as_deref(), Some("breaker"));
 
     let store = world.later(31);
@@ -262,7 +263,7 @@ async fn a_breaker_opens_at_ninety_percent_of_a_hundred_lets_one_try_and_closes_
     let kicks = settle(&store, &[broken(probe.0, probe.1)]).await;
     assert_eq!(breaker(&world).await, "open");
     let next = kicks.iter().find(|kick| kick.id != probe.0).expect("another is handed over for the next probe");
-    assert!((29_000..=30_100).contains(&next.wait_ms), "{next:?}");
+    assert!((15_000..=30_100).contains(&next.wait_ms), "{next:?}");
 
     let store = world.later(62);
     let [probe] = started(&store.message_load(&[next.id], 100, BYTES).await.unwrap())[..] else { panic!("the second probe") };

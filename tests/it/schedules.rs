@@ -312,26 +312,35 @@ async fn an_edit_of_what_is_due_waits_until_it_has_fired() {
 async fn ticks_pass_by_a_schedule_that_is_being_changed_and_a_change_waits_for_a_tick() {
     let world = World::new("schedules_blocked").await;
     let client = world.client().await;
-    let id = make(&world, &world.store, r#""name": "n", "everySeconds": 60"#).await;
-    let due = schedule::fires(&world.store.schedule_due(10).await.unwrap());
-    let old = plan(&world, &world.store, id).await;
-    let mut blocker = world.client().await;
-    let held = blocker.transaction().await.unwrap();
-    held.query("select 1 from tikku.schedule where id = $1 for update", &[&id.0]).await.unwrap();
-    assert_eq!(world.store.schedule_fire(&due).await.unwrap().moved, Vec::new());
-    let change = edit(&world, &world.store, &old, r#""name": "n", "everySeconds": 3600"#);
-    let release = async {
-        world.somebody_waits().await;
-        // A tick that came first: it made the message of the due time ahead.
-        let sql = "select tikku.schedule_put(s, s.next_at, false, 900000) from tikku.schedule s where id = $1";
-        held.query(sql, &[&id.0]).await.unwrap();
-        held.execute("update tikku.schedule set next_at = next_at + interval '1 minute' where id = $1", &[&id.0]).await.unwrap();
-        held.commit().await.unwrap();
-    };
-    let (done, ()) = futures_util::future::join(change, release).await;
-    assert_eq!(done, ScheduleEdit::Done);
-    assert_eq!(fired(&client, id).await, Vec::new(), "the edit saw the tick's message and took it back");
-    assert_eq!(plan(&world, &world.store, id).await.next_ms, Some(old.anchor_ms + 3_600_000));
+    for change in ["edit", "pause", "delete"] {
+        let id = make(&world, &world.store, &format!(r#""name": "{change}", "everySeconds": 60"#)).await;
+        let due = schedule::fires(&world.store.schedule_due(10).await.unwrap());
+        let old = plan(&world, &world.store, id).await;
+        let mut blocker = world.client().await;
+        let held = blocker.transaction().await.unwrap();
+        held.query("select 1 from tikku.schedule where id = $1 for update", &[&id.0]).await.unwrap();
+        assert_eq!(world.store.schedule_fire(&due).await.unwrap().moved, Vec::new());
+        let changing = async {
+            match change {
+                "edit" => edit(&world, &world.store, &old, r#""name": "edit", "everySeconds": 3600"#).await,
+                "pause" => world.store.schedule_pause(world.account, id, &IfMatch::Any, 1, PauseChange::Pause).await.unwrap(),
+                _ => world.store.schedule_delete(world.account, id, &IfMatch::Any).await.unwrap(),
+            }
+        };
+        let release = async {
+            world.somebody_waits().await;
+            // A tick that came first: it made the message of the due time ahead.
+            let sql = "select tikku.schedule_put(s, s.next_at, false, 900000) from tikku.schedule s where id = $1";
+            held.query(sql, &[&id.0]).await.unwrap();
+            held.execute("update tikku.schedule set next_at = next_at + interval '1 minute' where id = $1", &[&id.0]).await.unwrap();
+            held.commit().await.unwrap();
+        };
+        let (done, ()) = futures_util::future::join(changing, release).await;
+        assert_eq!(done, ScheduleEdit::Done, "{change}");
+        assert_eq!(fired(&client, id).await, Vec::new(), "{change} saw the tick's message and took it back");
+        let left = "select count(*) from tikku.message where state <> 'cancelled'";
+        assert_eq!(count(&client, left).await, 0, "{change}");
+    }
 }
 
 #[tokio::test]
@@ -434,4 +443,26 @@ async fn tick_finds_what_is_due_by_index_beside_thousands_that_are_not() {
         let plan = rows.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>().join("\n");
         assert!(plan.contains("schedule_look") && !plan.contains("Seq Scan on schedule"), "{name}\n{plan}");
     }
+}
+
+// TIKKU_TEST_LONG=1: 10,000 schedules; otherwise 1,000.
+#[tokio::test]
+async fn one_tick_fires_all_of_thousands_of_schedules_that_are_due_at_once() {
+    let schedules: i64 = if std::env::var("TIKKU_TEST_LONG").is_ok_and(|value| value == "1") { 10_000 } else { 1_000 };
+    let world = World::new("schedules_many").await;
+    let client = world.client().await;
+    make(&world, &world.store, r#""name": "n", "cron": "0 * * * *""#).await;
+    let copies = "insert into tikku.schedule (account_id, name, anchor_at, cron, time_zone, overlap, catch_up, next_at, look_at, url, method, headers, backoff, max_attempts, timeout_ms, labels)
+        select account_id, name || n, anchor_at, cron, time_zone, overlap, catch_up, next_at, look_at, url, method, headers, backoff, max_attempts, timeout_ms, labels
+        from tikku.schedule, generate_series(2, $1::int8) n";
+    client.execute(copies, &[&schedules]).await.unwrap();
+    client.batch_execute("analyze tikku.schedule").await.unwrap();
+    let hour = process(&world, 3_600);
+    let begun = Instant::now();
+    let report = tikku_tick::handle(&hour).await.unwrap();
+    let seconds = begun.elapsed().as_secs_f64();
+    println!("{} messages of {schedules} schedules in {seconds:.2} s: {:.0} a second", report.fired, report.fired as f64 / seconds);
+    let fired =
+        count(&client, "select count(distinct schedule_id) from tikku.schedule_fire where due_at <= now() + interval '1 hour'").await;
+    assert_eq!((fired, hour.store.schedule_due(1).await.unwrap().len()), (schedules, 0));
 }

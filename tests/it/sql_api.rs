@@ -160,26 +160,33 @@ async fn a_key_with_another_payload_is_refused_and_names_the_first_message() {
     assert_eq!(count(&client).await, before);
 }
 
+/// A text of so many characters, in SQL.
+fn text(n: usize) -> String {
+    format!("repeat('é', {n})")
+}
+
+/// Publishes with each argument at its limit, and is refused it beyond.
+async fn check_edges(client: &Client, edges: Vec<(&str, String, String)>) {
+    for (name, most, more) in edges {
+        publish(client, &format!("{URL}, {name} => {most}")).await;
+        let error = refusal(client, &format!("{URL}, {name} => {more}")).await;
+        assert!(error.starts_with(name), "{name} => {more}: {error}");
+    }
+}
+
 #[tokio::test]
 async fn every_limit_holds_at_its_edge() {
     let world = World::new("sql_limits").await;
     let client = world.client().await;
-    let text = |n: usize| format!("repeat('é', {n})");
     let url = |n: usize| format!("'https://e.com/' || repeat('x', {})", n - "https://e.com/".len());
-    let object = |fields: String| format!("jsonb_build_object('key', 'k', {fields})");
     let labels = |n: usize, chars: usize| format!("array_fill(repeat('é', {chars}), array[{n}])");
     let headers = |n: usize| format!("(select jsonb_object_agg('x-' || n, 'v') from generate_series(1, {n}) n)");
     let header_bytes = |n: usize| format!("jsonb_build_object('a', repeat('é', 10000), 'b', repeat('x', {}))", n - 20_002);
-    let factor = |n: f64| format!("jsonb_build_object('factor', {n})");
-    let seconds = |name: &str, n: i64| format!("jsonb_build_object('{name}', {n})");
     let ahead = |n: i64| format!("tikku.clock_now() + interval '{n} seconds'");
     let int = |n: i64| n.to_string();
-    let cases = [
-        (
-            "body",
-            format!("to_jsonb(repeat('é', {}))", limits::BODY_BYTES_MAX / 2 - 1),
-            format!("to_jsonb(repeat('x', {}))", limits::BODY_BYTES_MAX - 1),
-        ),
+    let bytes = |n: usize| format!("to_jsonb(repeat('é', {}) || repeat('x', {}))", n / 4, n - 2 - n / 4 * 2);
+    let edges = vec![
+        ("body", bytes(limits::BODY_BYTES_MAX), bytes(limits::BODY_BYTES_MAX + 1)),
         ("delay_seconds", int(0), int(-1)),
         ("delay_seconds", int(limits::DELAY_SECONDS_MAX), int(limits::DELAY_SECONDS_MAX + 1)),
         ("delay_seconds", int(0), int(i64::MAX)),
@@ -205,55 +212,61 @@ async fn every_limit_holds_at_its_edge() {
         ("headers", header_bytes(HEADERS_BYTES_MAX), header_bytes(HEADERS_BYTES_MAX + 1)),
         ("headers", "'{}'".into(), "'[]'".into()),
         ("headers", "'null'".into(), r#"'{"a": null}'"#.into()),
-        ("backoff", factor(1.0), factor(0.999)),
-        ("backoff", factor(limits::BACKOFF_FACTOR_MAX), factor(limits::BACKOFF_FACTOR_MAX + 0.001)),
-        ("backoff", seconds("initial_seconds", limits::BACKOFF_SECONDS_MAX), seconds("initial_seconds", limits::BACKOFF_SECONDS_MAX + 1)),
-        ("backoff", seconds("max_seconds", limits::BACKOFF_SECONDS_MAX), seconds("max_seconds", limits::BACKOFF_SECONDS_MAX + 1)),
-        ("backoff", seconds("max_seconds", 1), seconds("max_seconds", 0)),
-        ("backoff", r#"'{"type": null}'"#.into(), r#"'{"type": "cubic"}'"#.into()),
-        ("backoff", r#"'{"jitter": false}'"#.into(), r#"'{"jitter": "no"}'"#.into()),
-        ("backoff", r#"'{"initial_seconds": 1e1}'"#.into(), r#"'{"initial_seconds": 1.0}'"#.into()),
-        ("backoff", "'{}'".into(), r#"'{"maxSeconds": 5}'"#.into()),
-        ("flow_control", object("'parallelism', 1".into()), object("'parallelism', 0".into())),
-        (
-            "flow_control",
-            object(format!("'parallelism', {}", limits::FLOW_PARALLELISM_MAX)),
-            object(format!("'parallelism', {}", limits::FLOW_PARALLELISM_MAX + 1)),
-        ),
-        ("flow_control", object(format!("'rate', {}", limits::FLOW_RATE_MAX)), object(format!("'rate', {}", limits::FLOW_RATE_MAX + 1))),
-        (
-            "flow_control",
-            object(format!("'rate', 1, 'period_seconds', {}", limits::FLOW_PERIOD_SECONDS_MAX)),
-            object(format!("'rate', 1, 'period_seconds', {}", limits::FLOW_PERIOD_SECONDS_MAX + 1)),
-        ),
-        ("flow_control", object("'rate', null".into()), object("'period_seconds', 1".into())),
-        ("flow_control", object("'rate', 1".into()), "'{\"rate\": 1}'".into()),
-        ("flow_control", object("'rate', 1".into()), object("'burst', 1".into())),
-        (
-            "flow_control",
-            format!("jsonb_build_object('key', {})", text(limits::FLOW_KEY_CHARS_MAX)),
-            format!("jsonb_build_object('key', {})", text(limits::FLOW_KEY_CHARS_MAX + 1)),
-        ),
         ("method", "null".into(), "'post'".into()),
     ];
-    for (name, most, more) in cases {
-        publish(&client, &format!("{URL}, {name} => {most}")).await;
-        let error = refusal(&client, &format!("{URL}, {name} => {more}")).await;
-        assert!(error.starts_with(name), "{name} => {more}: {error}");
-    }
-    let body = limits::BODY_BYTES_MAX;
-    let urls: Vec<String> = (0..=limits::FANOUT_BODIES_BYTES_MAX / body).map(|n| format!("https://e.com/{n}")).collect();
-    let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
-    client.batch_execute(&(fanout(&world, "most", &urls[1..]) + "; " + &fanout(&world, "more", &urls))).await.unwrap();
-    publish(&client, &format!("fanout => 'most', body => to_jsonb(repeat('x', {body} - 2))")).await;
-    assert!(
-        refusal(&client, &format!("fanout => 'more', body => to_jsonb(repeat('x', {body} - 2))")).await.starts_with("body, once for each")
-    );
+    check_edges(&client, edges).await;
     publish(&client, &url(destination::URL_CHARS_MAX)).await;
     assert!(refusal(&client, &url(destination::URL_CHARS_MAX + 1)).await.starts_with("url "));
     for method in METHODS {
         publish(&client, &format!("{URL}, method => '{method}'")).await;
     }
+}
+
+#[tokio::test]
+async fn every_limit_of_backoff_and_flow_control_holds_at_its_edge() {
+    let world = World::new("sql_objects").await;
+    let client = world.client().await;
+    let object = |fields: String| format!("jsonb_build_object('key', 'k', {fields})");
+    let number = |name: &str, n: i64| object(format!("'{name}', {n}"));
+    let period = |n: i64| object(format!("'rate', 1, 'period_seconds', {n}"));
+    let key = |n: usize| format!("jsonb_build_object('key', {})", text(n));
+    let factor = |n: f64| format!("jsonb_build_object('factor', {n})");
+    let seconds = |name: &str, n: i64| format!("jsonb_build_object('{name}', {n})");
+    let (initial_s, max_s) = ("initial_seconds", "max_seconds");
+    let edges = vec![
+        ("backoff", factor(1.0), factor(0.999)),
+        ("backoff", factor(limits::BACKOFF_FACTOR_MAX), factor(limits::BACKOFF_FACTOR_MAX + 0.001)),
+        ("backoff", seconds(initial_s, limits::BACKOFF_SECONDS_MAX), seconds(initial_s, limits::BACKOFF_SECONDS_MAX + 1)),
+        ("backoff", seconds(max_s, limits::BACKOFF_SECONDS_MAX), seconds(max_s, limits::BACKOFF_SECONDS_MAX + 1)),
+        ("backoff", seconds(max_s, 1), seconds(max_s, 0)),
+        ("backoff", r#"'{"type": null}'"#.into(), r#"'{"type": "cubic"}'"#.into()),
+        ("backoff", r#"'{"jitter": false}'"#.into(), r#"'{"jitter": "no"}'"#.into()),
+        ("backoff", r#"'{"initial_seconds": 1e1}'"#.into(), r#"'{"initial_seconds": 1.0}'"#.into()),
+        ("backoff", "'{}'".into(), r#"'{"maxSeconds": 5}'"#.into()),
+        ("flow_control", number("parallelism", 1), number("parallelism", 0)),
+        ("flow_control", number("parallelism", limits::FLOW_PARALLELISM_MAX), number("parallelism", limits::FLOW_PARALLELISM_MAX + 1)),
+        ("flow_control", number("rate", 1), number("rate", 0)),
+        ("flow_control", number("rate", limits::FLOW_RATE_MAX), number("rate", limits::FLOW_RATE_MAX + 1)),
+        ("flow_control", period(1), period(0)),
+        ("flow_control", period(limits::FLOW_PERIOD_SECONDS_MAX), period(limits::FLOW_PERIOD_SECONDS_MAX + 1)),
+        ("flow_control", object("'rate', null".into()), number("period_seconds", 1)),
+        ("flow_control", number("rate", 1), r#"'{"rate": 1}'"#.into()),
+        ("flow_control", number("rate", 1), number("burst", 1)),
+        ("flow_control", key(limits::FLOW_KEY_CHARS_MAX), key(limits::FLOW_KEY_CHARS_MAX + 1)),
+    ];
+    check_edges(&client, edges).await;
+}
+
+#[tokio::test]
+async fn the_bodies_of_a_fanout_have_a_limit_together() {
+    let world = World::new("sql_bodies").await;
+    let client = world.client().await;
+    let urls: Vec<String> = (0..=limits::FANOUT_BODIES_BYTES_MAX / limits::BODY_BYTES_MAX).map(|n| format!("https://e.com/{n}")).collect();
+    let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+    client.batch_execute(&(fanout(&world, "most", &urls[1..]) + &fanout(&world, "more", &urls))).await.unwrap();
+    let body = format!("body => to_jsonb(repeat('x', {}))", limits::BODY_BYTES_MAX - 2);
+    publish(&client, &format!("fanout => 'most', {body}")).await;
+    assert!(refusal(&client, &format!("fanout => 'more', {body}")).await.starts_with("body, once for each endpoint"));
 }
 
 #[tokio::test]
@@ -281,8 +294,8 @@ async fn what_excludes_each_other_or_is_missing_is_refused() {
 }
 
 #[tokio::test]
-async fn headers_and_urls_are_judged_as_http_judges_them() {
-    let world = World::new("sql_shapes").await;
+async fn headers_are_judged_as_http_judges_them() {
+    let world = World::new("sql_headers").await;
     let client = world.client().await;
     let mut names: Vec<String> = (1..=0x2ff).filter_map(char::from_u32).map(|c| format!("x{c}")).collect();
     let words = [
@@ -313,7 +326,12 @@ async fn headers_and_urls_are_judged_as_http_judges_them() {
         assert_eq!(taken, header_rules::check(&[(name.clone(), value.clone())]).is_ok(), "{name:?}: {value:?}");
     }
     assert!(refusal(&client, &format!("{URL}, headers => '{{\"a\": \"1\", \"A\": \"2\"}}'")).await.contains("appears twice"));
+}
 
+#[tokio::test]
+async fn urls_are_judged_as_http_judges_them_as_far_as_their_form_goes() {
+    let world = World::new("sql_urls").await;
+    let client = world.client().await;
     let codes = (1..=0x180).chain(0x1670..=0x1690).chain(0x1ff0..=0x2070).chain(0x2ff0..=0x3010).chain(0xfef0..=0xff10);
     let mut urls: Vec<String> = codes.filter_map(char::from_u32).map(|c| format!("https://example.com/{c}")).collect();
     let texts = [

@@ -1,12 +1,12 @@
 //! Completes the OpenAPI document: answers that operations have in common, and the headers of answers.
 //!
 //! Which answers an operation gets is read off it: whether it needs a key and of which role, has an id in its path, parameters, a body.
-//! Out of scope: what a handler alone answers, which its own description says; rules of fields (`field_rules`).
+//! Out of scope: what a handler alone answers, which its own description says; rules of fields (`field_rules`), examples (`examples`).
 
 use serde_json::{Map, Value, json};
 use tikku_domain::problem::Kind;
 
-use crate::field_rules;
+use crate::{examples, field_rules};
 
 /// The document with all that its operations share.
 pub fn complete(mut document: Value) -> Value {
@@ -28,6 +28,7 @@ pub fn complete(mut document: Value) -> Value {
         components["responses"][name] = problem(kind, description);
     }
     field_rules::add(&mut components["schemas"]);
+    examples::add(&mut components["schemas"]);
     document
 }
 

@@ -3,8 +3,10 @@
 //! Fields of the same name mean the same in every request, so their rules are written once. Out of scope: reading requests, which `domain` does.
 
 use serde_json::{Map, Value, json};
+use tikku_domain::filter::STATES;
 use tikku_domain::header_rules::HEADERS_MAX;
 use tikku_domain::limits;
+use tikku_domain::publish::METHODS;
 
 /// Adds the rules to the schemas of the document.
 pub fn add(schemas: &mut Value) {
@@ -14,6 +16,7 @@ pub fn add(schemas: &mut Value) {
         let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else { continue };
         if !request {
             times(properties);
+            words(name, properties);
         } else if !name.ends_with("Selector") {
             // A selector's fields are searched for, not sent.
             for (field, rule) in of_fields() {
@@ -130,6 +133,27 @@ fn times(properties: &mut Map<String, Value>) {
     for (name, property) in properties {
         if name.ends_with("At") || name.ends_with("Until") {
             property["format"] = json!("date-time");
+        }
+    }
+}
+
+/// The words that a field of an answer can have.
+fn words(schema: &str, properties: &mut Map<String, Value>) {
+    let words: Vec<(&str, Vec<&str>)> = match schema {
+        "MessageView" | "Accepted" | "FanoutMessage" => vec![("status", STATES.to_vec()), ("method", METHODS.to_vec())],
+        "KeyView" => vec![("role", vec!["admin", "publish", "read"])],
+        "BreakerView" => vec![("status", vec!["closed", "open", "half_open"])],
+        "ScheduleView" => vec![
+            ("status", vec!["active", "paused"]),
+            ("method", METHODS.to_vec()),
+            ("overlap", vec!["allow", "skip"]),
+            ("catchUp", vec!["skip", "latest", "all"]),
+        ],
+        _ => return,
+    };
+    for (field, words) in words {
+        if let Some(property) = properties.get_mut(field) {
+            property["enum"] = json!(words);
         }
     }
 }

@@ -9,6 +9,7 @@ mod batch;
 mod breakers;
 mod dlq;
 mod etag;
+mod examples;
 mod fanouts;
 mod field_rules;
 mod flows;
@@ -20,6 +21,7 @@ mod openapi;
 mod publish_shapes;
 mod publishing;
 mod raw;
+mod read_first;
 mod reply;
 mod request;
 mod schedule_shapes;
@@ -134,6 +136,7 @@ pub fn router(ctx: Arc<Ctx>) -> Router {
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(middleware::from_fn_with_state(ctx.clone(), limit::layer))
+        .layer(middleware::from_fn(read_first::layer))
         .layer(middleware::map_request(raw::take_key))
         .with_state(ctx)
 }

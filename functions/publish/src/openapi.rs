@@ -95,6 +95,10 @@ mod tests {
             for (method, operation) in item.as_object().unwrap() {
                 assert!(operation["operationId"].is_string() && operation["summary"].is_string(), "{method} {path}");
                 assert!(tags.contains(&&operation["tags"][0]), "{method} {path}: its tag has no description");
+                let body = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].as_str();
+                if let Some(name) = body.and_then(|reference| reference.rsplit('/').next()) {
+                    assert!(document["components"]["schemas"][name]["examples"][0].is_object(), "{method} {path}: {name} has no example");
+                }
                 let role = operation["security"][0]["key"][0].as_str().unwrap_or("read");
                 assert!(["read", "publish", "admin"].contains(&role), "{method} {path}: role {role}");
             }

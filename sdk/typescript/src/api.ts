@@ -638,8 +638,11 @@ export interface components {
             deduplicated?: boolean;
             /** @description `msg_` and 32 hex digits. */
             id: string;
-            /** @description `queued`, or `scheduled` when due later. */
-            status: string;
+            /**
+             * @description `queued`, or `scheduled` when due later.
+             * @enum {string}
+             */
+            status: "scheduled" | "queued" | "delivering" | "retrying" | "delivered" | "failed" | "cancelled";
         };
         /** @description `202` of a publish to a fanout. */
         AcceptedFanout: {
@@ -648,7 +651,16 @@ export interface components {
             /** @description One for each endpoint that was not paused, in the order of the endpoints. */
             messages: components["schemas"]["FanoutMessage"][];
         };
-        /** @description Changes to the account; what is absent stays. */
+        /**
+         * @description Changes to the account; what is absent stays.
+         * @example {
+         *       "breaker": {
+         *         "minAttempts": 50,
+         *         "openSeconds": 60
+         *       },
+         *       "retentionDays": 90
+         *     }
+         */
         AccountRequest: {
             breaker?: components["schemas"]["BreakerChange"] | null;
             /**
@@ -683,6 +695,11 @@ export interface components {
              * @description How long finished messages are kept.
              */
             retentionDays: number;
+            /**
+             * Format: int64
+             * @description One more with every change of its settings; also its ETag.
+             */
+            revision: number;
         };
         /** @description One push. */
         AttemptView: {
@@ -785,7 +802,25 @@ export interface components {
             /** @description In the order of the request. */
             results: components["schemas"]["BatchResult"][];
         };
-        /** @description Messages to publish at once. */
+        /**
+         * @description Messages to publish at once.
+         * @example {
+         *       "messages": [
+         *         {
+         *           "body": {
+         *             "order": 7,
+         *             "total": "19.90"
+         *           },
+         *           "url": "https://example.com/hook"
+         *         },
+         *         {
+         *           "method": "DELETE",
+         *           "notBefore": "2027-01-31T09:00:00Z",
+         *           "url": "https://example.com/hook"
+         *         }
+         *       ]
+         *     }
+         */
         BatchRequest: {
             /** @description Each is judged alone. The whole request has at most 5 MiB. */
             messages: components["schemas"]["PublishRequest"][];
@@ -863,8 +898,11 @@ export interface components {
              * @description When it last opened, RFC 3339.
              */
             openedAt?: string | null;
-            /** @description closed: pushes go; open: they wait; half_open: one is under way to find out. */
-            status: string;
+            /**
+             * @description closed: pushes go; open: they wait; half_open: one is under way to find out.
+             * @enum {string}
+             */
+            status: "closed" | "open" | "half_open";
             /**
              * Format: int64
              * @description Messages that wait for it.
@@ -873,7 +911,15 @@ export interface components {
             /** @description True when there are more than `waiting`: a list stops counting at 1,000. */
             waitingMore: boolean;
         };
-        /** @description Which messages: ids or a filter. */
+        /**
+         * @description Which messages: ids or a filter.
+         * @example {
+         *       "filter": {
+         *         "from": "2027-01-31T00:00:00Z",
+         *         "label": "orders"
+         *       }
+         *     }
+         */
         BulkRequest: {
             /**
              * Format: date-time
@@ -907,7 +953,16 @@ export interface components {
          * @enum {string}
          */
         CatchUpRequest: "skip" | "latest" | "all";
-        /** @description Where a fanout delivers. What is absent is as the publish says. */
+        /**
+         * @description Where a fanout delivers. What is absent is as the publish says.
+         * @example {
+         *       "flowControl": {
+         *         "key": "shipping",
+         *         "parallelism": 1
+         *       },
+         *       "url": "https://example.com/shipping"
+         *     }
+         */
         EndpointRequest: {
             backoff?: components["schemas"]["BackoffRequest"] | null;
             flowControl?: components["schemas"]["FlowControlRequest"] | null;
@@ -969,8 +1024,11 @@ export interface components {
         FanoutMessage: {
             /** @description `msg_` and 32 hex digits. */
             id: string;
-            /** @description `queued`, or `scheduled` when due later. */
-            status: string;
+            /**
+             * @description `queued`, or `scheduled` when due later.
+             * @enum {string}
+             */
+            status: "scheduled" | "queued" | "delivering" | "retrying" | "delivered" | "failed" | "cancelled";
             /** @description The endpoint's destination. */
             url: string;
         };
@@ -981,7 +1039,25 @@ export interface components {
             /** @description For `?cursor=`; null on the last page. */
             nextCursor?: string | null;
         };
-        /** @description The endpoints of a fanout. */
+        /**
+         * @description The endpoints of a fanout.
+         * @example {
+         *       "endpoints": [
+         *         {
+         *           "headers": {
+         *             "x-team": "billing"
+         *           },
+         *           "url": "https://example.com/billing"
+         *         },
+         *         {
+         *           "maxAttempts": 3,
+         *           "paused": true,
+         *           "timeoutSeconds": 10,
+         *           "url": "https://example.com/search"
+         *         }
+         *       ]
+         *     }
+         */
         FanoutRequest: {
             /** @description Each url once. URLs and headers of all have at most 2 MiB together. */
             endpoints: components["schemas"]["EndpointRequest"][];
@@ -1065,7 +1141,14 @@ export interface components {
              */
             rate?: number | null;
         };
-        /** @description The limits of a flow, whatever its messages say. One that is absent is no limit. */
+        /**
+         * @description The limits of a flow, whatever its messages say. One that is absent is no limit.
+         * @example {
+         *       "parallelism": 10,
+         *       "periodSeconds": 60,
+         *       "rate": 100
+         *     }
+         */
         FlowLimitsRequest: {
             /**
              * Format: int64
@@ -1202,8 +1285,11 @@ export interface components {
              * @description RFC 3339; null while it works.
              */
             revokedAt?: string | null;
-            /** @description admin, publish or read. */
-            role: string;
+            /**
+             * @description admin, publish or read.
+             * @enum {string}
+             */
+            role: "admin" | "publish" | "read";
         };
         /** @description A message and every attempt. */
         MessageDetail: components["schemas"]["MessageView"] & {
@@ -1306,8 +1392,11 @@ export interface components {
              * @description Retry budget.
              */
             maxAttempts: number;
-            /** @description HTTP method. */
-            method: string;
+            /**
+             * @description HTTP method.
+             * @enum {string}
+             */
+            method: "POST" | "PUT" | "PATCH" | "DELETE" | "GET" | "HEAD";
             /** @description The time that was asked for, RFC 3339. */
             notBefore?: string | null;
             /** @description The first message of the same publish to a fanout. */
@@ -1316,8 +1405,11 @@ export interface components {
             resentFrom?: string | null;
             /** @description The schedule that fired it: `sch_` and 32 hex digits. */
             schedule?: string | null;
-            /** @description scheduled, queued, delivering, retrying, delivered, failed or cancelled. */
-            status: string;
+            /**
+             * @description scheduled, queued, delivering, retrying, delivered, failed or cancelled.
+             * @enum {string}
+             */
+            status: "scheduled" | "queued" | "delivering" | "retrying" | "delivered" | "failed" | "cancelled";
             /**
              * Format: int32
              * @description Longest push.
@@ -1333,7 +1425,13 @@ export interface components {
          * @enum {string}
          */
         Method: "POST" | "PUT" | "PATCH" | "DELETE" | "GET" | "HEAD";
-        /** @description A key to make. */
+        /**
+         * @description A key to make.
+         * @example {
+         *       "name": "shop server",
+         *       "role": "publish"
+         *     }
+         */
         NewKeyRequest: {
             /** @description A note for its owner. */
             name?: string | null;
@@ -1378,7 +1476,36 @@ export interface components {
         };
         /** @description `202` of a publish: what became of a URL's message, or of a fanout's. */
         PublishAnswer: components["schemas"]["Accepted"] | components["schemas"]["AcceptedFanout"];
-        /** @description A message to publish, to a url or a fanout: exactly one of them. */
+        /**
+         * @description A message to publish, to a url or a fanout: exactly one of them.
+         * @example {
+         *       "backoff": {
+         *         "factor": 3,
+         *         "initialSeconds": 5,
+         *         "maxSeconds": 3600,
+         *         "type": "exponential"
+         *       },
+         *       "body": {
+         *         "order": 7,
+         *         "total": "19.90"
+         *       },
+         *       "delaySeconds": 60,
+         *       "failureCallbackUrl": "https://example.com/failed",
+         *       "flowControl": {
+         *         "key": "tenant-t1",
+         *         "periodSeconds": 60,
+         *         "rate": 100
+         *       },
+         *       "headers": {
+         *         "x-tenant": "t1"
+         *       },
+         *       "labels": [
+         *         "orders"
+         *       ],
+         *       "maxAttempts": 8,
+         *       "url": "https://example.com/hook"
+         *     }
+         */
         PublishRequest: {
             backoff?: components["schemas"]["BackoffRequest"] | null;
             /** @description Any JSON value; its bytes are pushed as written, at most 4 MiB. Without it the push has an empty body and no content-type. */
@@ -1458,7 +1585,12 @@ export interface components {
          * @enum {string}
          */
         Role: "admin" | "publish" | "read";
-        /** @description A rotation. */
+        /**
+         * @description A rotation.
+         * @example {
+         *       "overlapSeconds": 3600
+         *     }
+         */
         RotateRequest: {
             /**
              * Format: int64
@@ -1474,7 +1606,20 @@ export interface components {
             /** @description For `?cursor=`; null on the last page. */
             nextCursor?: string | null;
         };
-        /** @description A schedule: when, and what it publishes each time. */
+        /**
+         * @description A schedule: when, and what it publishes each time.
+         * @example {
+         *       "body": {
+         *         "kind": "daily"
+         *       },
+         *       "catchUp": "latest",
+         *       "cron": "0 9 * * mon-fri",
+         *       "name": "morning report",
+         *       "overlap": "skip",
+         *       "timezone": "Europe/Berlin",
+         *       "url": "https://example.com/report"
+         *     }
+         */
         ScheduleRequest: {
             backoff?: components["schemas"]["BackoffRequest"] | null;
             /** @description Any JSON value; its bytes are pushed as written, at most 4 MiB. */
@@ -1563,8 +1708,11 @@ export interface components {
             bodyBytes?: number | null;
             /** @description Told when a message is delivered. */
             callbackUrl?: string | null;
-            /** @description skip, latest or all: which due times fire that nobody looked after. */
-            catchUp: string;
+            /**
+             * @description skip, latest or all: which due times fire that nobody looked after.
+             * @enum {string}
+             */
+            catchUp: "skip" | "latest" | "all";
             /**
              * Format: date-time
              * @description RFC 3339.
@@ -1604,8 +1752,11 @@ export interface components {
              * @description Retry budget of each message.
              */
             maxAttempts: number;
-            /** @description HTTP method. */
-            method: string;
+            /**
+             * @description HTTP method.
+             * @enum {string}
+             */
+            method: "POST" | "PUT" | "PATCH" | "DELETE" | "GET" | "HEAD";
             /** @description What people call it. */
             name: string;
             /**
@@ -1613,15 +1764,21 @@ export interface components {
              * @description The next due time, RFC 3339; null while paused.
              */
             nextRunAt?: string | null;
-            /** @description allow or skip: what becomes of a due time while messages of earlier ones are not over. */
-            overlap: string;
+            /**
+             * @description allow or skip: what becomes of a due time while messages of earlier ones are not over.
+             * @enum {string}
+             */
+            overlap: "allow" | "skip";
             /**
              * Format: int64
              * @description One more with every change; runs do not change it.
              */
             revision: number;
-            /** @description active or paused. */
-            status: string;
+            /**
+             * @description active or paused.
+             * @enum {string}
+             */
+            status: "active" | "paused";
             /**
              * Format: int32
              * @description Longest push.

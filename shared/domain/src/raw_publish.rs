@@ -138,7 +138,7 @@ impl Options {
         if absolute(&name).is_some() {
             self.refuse("destination", "must be written as it is, not percent-encoded as a whole: .../v1/publish/https://example.com/hook");
         }
-        if let Some(rest) = rest {
+        if let Some(rest) = rest.filter(|rest| !rest.is_empty()) {
             self.refuse(&decoded(rest.split(['=', '&']).next().unwrap_or_default()), "has no place to go: a fanout takes no query");
         }
         self.members.insert("fanout".to_owned(), name.into());

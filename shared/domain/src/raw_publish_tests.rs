@@ -46,7 +46,8 @@ fn the_destination_is_taken_as_it_is_written() {
     for (path, expected) in cases {
         assert_eq!(read(path, &[], b"").unwrap().target, url(expected), "{path}");
     }
-    for (path, name) in [("orders", "orders"), ("my%20orders+1", "my orders+1"), ("a=b", "a=b"), ("https", "https"), ("caf%C3%A9", "café")]
+    for (path, name) in
+        [("orders", "orders"), ("my%20orders+1", "my orders+1"), ("a=b", "a=b"), ("https", "https"), ("caf%C3%A9", "café"), ("f?", "f")]
     {
         assert_eq!(read(path, &[], b"").unwrap().target, Target::Fanout(name.to_owned()), "{path}");
     }

@@ -56,7 +56,7 @@ impl Store {
         Ok((bite, next))
     }
 
-    /// Deletes old runs of schedules, request counts, idle breakers and idle flows; answers whether there are more. F.
+    /// Deletes old runs of schedules, request counts and idle breakers; answers whether there are more. F.
     pub async fn prune_leftovers(&self) -> Result<bool, StoreError> {
         let row = self.row(LEFTOVERS, &[(&BITE_MESSAGES, Type::INT4), (&AGAIN_MS, Type::INT8)]).await?;
         Ok(row.get::<_, i32>("pruned") > 0)
