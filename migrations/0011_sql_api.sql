@@ -268,7 +268,7 @@ declare
     else tikku.sql_part('') || tikku.sql_part(convert_to(c.fanout, 'UTF8')) end || tikku.sql_part(convert_to(c.method, 'UTF8'));
   v_header json;
 begin
-  for v_header in select h.header from json_array_elements(c.headers) with ordinality as h(header, n) order by h.n loop
+  for v_header in select h.header from json_array_elements(c.headers) as h(header) order by lower((h.header ->> 0) collate "C") loop
     v_bytes := v_bytes || tikku.sql_part(convert_to(lower((v_header ->> 0) collate "C"), 'UTF8')) || tikku.sql_part(convert_to(v_header ->> 1, 'UTF8'));
   end loop;
   return sha256(v_bytes || tikku.sql_part(case when c.body is null then 'none'::bytea else 'body'::bytea end) || tikku.sql_part(coalesce(c.body, '')));

@@ -126,7 +126,11 @@ async fn push(
 ) -> Outcome {
     let url = match url {
         Ok(url) => url,
-        Err(error) => return Outcome { duration_ms: 0, result: Reply::failed(Failure::Refused, error.to_string()) },
+        Err(error) => {
+            // What the operator forbids he may allow before the next attempt; what is no URL will never be one.
+            let kind = if error.is_policy() { Failure::Refused } else { Failure::Invalid };
+            return Outcome { duration_ms: 0, result: Reply::failed(kind, error.to_string()) };
+        }
     };
     let headers = message::push_headers(job, body.as_deref(), timestamp_s);
     ctx.http.push(Push { url, method: job.method.clone(), headers, body: body.unwrap_or_default(), timeout_ms }).await

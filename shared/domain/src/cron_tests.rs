@@ -229,7 +229,7 @@ fn field(low: u8, high: u8) -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(8000))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn the_next_time_is_the_one_that_a_search_minute_by_minute_finds(

@@ -64,6 +64,13 @@ pub enum DestinationError {
     Syntax(#[from] url::ParseError),
 }
 
+impl DestinationError {
+    /// Whether an operator's setting stands behind it, and not the text alone.
+    pub fn is_policy(&self) -> bool {
+        matches!(self, Self::HttpRefused | Self::PrivateName(_) | Self::PrivateAddress { .. })
+    }
+}
+
 /// Parses `text` by the WHATWG URL Standard and judges everything about it that needs no lookup.
 ///
 /// Returns the normalised URL; a fragment is dropped, because no server ever receives one (RFC 9110

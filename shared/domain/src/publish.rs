@@ -276,8 +276,11 @@ fn fingerprint(payload: &Payload) -> Vec<u8> {
         }
     }
     part(payload.method.as_bytes());
-    for (name, value) in &payload.headers {
-        part(name.to_ascii_lowercase().as_bytes());
+    // Names are case-insensitive and their order means nothing.
+    let mut headers: Vec<(String, &String)> = payload.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
+    headers.sort_unstable();
+    for (name, value) in headers {
+        part(name.as_bytes());
         part(value.as_bytes());
     }
     part(match (&payload.body, payload.raw) {

@@ -100,6 +100,12 @@ fn the_fingerprint_tells_payloads_apart() {
     ] {
         assert_ne!(base, hash(other), "{other}");
     }
+    let ordered = hash(r#"{"url": "https://e.com", "idempotencyKey": "k", "headers": {"a": "1", "B": "2"}}"#);
+    assert_eq!(
+        ordered,
+        hash(r#"{"url": "https://e.com", "idempotencyKey": "k", "headers": {"b": "2", "A": "1"}}"#),
+        "the order of headers means nothing"
+    );
 }
 
 #[test]

@@ -222,12 +222,19 @@ fn edits_while_a_tick_is_due_let_each_due_time_fire_once_old_or_new() {
         }
         d.api.act(&format!("{path}/pause")).await.expect(200);
         // What was due before the pause is under way.
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        let id = &made["id"].as_str().unwrap()[4..];
+        let open = format!(
+            "select m.id::text from tikku.message_content c join tikku.message m on m.id = c.message_id where c.schedule_id = '{id}' and m.finished_at is null"
+        );
+        let paused = std::time::Instant::now();
+        while !d.sql(&open).await.is_empty() {
+            assert!(paused.elapsed() < SOON, "not all that was due is over");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
         let sql = format!(
             "select round(date_part('epoch', f.due_at - s.anchor_at) * 1000)::text, convert_from(c.body, 'UTF8')
              from tikku.schedule_fire f join tikku.schedule s on s.id = f.schedule_id join tikku.message_content c on c.message_id = any(f.message_ids)
-             join tikku.message m on m.id = c.message_id where s.id = '{}' and m.state = 'delivered' order by f.due_at",
-            &made["id"].as_str().unwrap()[4..]
+             join tikku.message m on m.id = c.message_id where s.id = '{id}' and m.state = 'delivered' order by f.due_at"
         );
         let rows = d.sql(&sql).await;
         let times: Vec<i64> = rows.iter().map(|row| row[0].as_ref().unwrap().parse().unwrap()).collect();
