@@ -101,7 +101,8 @@ async function main() {
   }
   await cluster.stop();
   const facts = [new Date().toISOString().slice(0, 10), `${cpus().length} cores`, `PostgreSQL ${cluster.version}`, `Restate ${restateVersion()}`,
-    `Node ${process.versions.node}`, `${options.messages} messages`, `${options.schedules} schedules`, `crowds of ${options.backlog}`, `${options.repetitions} repetition(s)`, `load average at the start ${busyBefore}`];
+    `Node ${process.versions.node}`, `${options.messages} messages`, `${options.schedules} schedules`, `crowds of ${options.backlog}`,
+    `${options.repetitions} repetition(s)`, `load average at the start ${busyBefore}`];
   console.log(report(figures, facts, options));
   const results = fileURLToPath(new URL('./results/', import.meta.url));
   mkdirSync(results, { recursive: true });

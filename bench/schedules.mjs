@@ -20,7 +20,8 @@ async function overdue(system, figures, schedules, cluster) {
   await cluster.resetStatements();
   const before = await system.delivered();
   const due = now();
-  await system.probe.query("update tikku.schedule set next_at = date_trunc('milliseconds', tikku.clock_now()), look_at = tikku.clock_now()"); // whole milliseconds, as Tikku writes them
+  // Whole milliseconds, as Tikku writes them: firing compares.
+  await system.probe.query("update tikku.schedule set next_at = date_trunc('milliseconds', tikku.clock_now()), look_at = tikku.clock_now()");
   await system.sink.wait(RECEIPT_LIMIT_MS);
   const { lastAt } = system.sink;
   await until('all fired messages to be delivered in the database', async () => (await system.delivered()) >= before + schedules, 120_000);

@@ -18,8 +18,8 @@ create function tikku.due_at(p_delay_ms bigint, p_not_before_ms bigint) returns 
 $$;
 comment on function tikku.due_at is 'When a publish with this delay or time is due; now without either.';
 
--- A flow whose rows wait already: a new one joins them without troubling the queue. Read without a lock, so it may be out of date: tick looks at the
--- flow once more a minute after its last row went, and a row that even so nobody handed over is tick's after 15 minutes.
+-- A flow whose rows wait already: a new one joins them without troubling the queue. Read without a lock, so it may be out of date by the length of a
+-- transaction of ours: tick looks at the flow once more a minute after its last row went, and then every hour.
 create function tikku.flow_waits(p_account uuid, p_key text) returns boolean language sql stable parallel safe as $$
   select exists (select 1 from tikku.flow f where f.account_id = p_account and f.key = p_key and f.waiting)
 $$;
@@ -57,7 +57,7 @@ begin
   if p_window_ms is null then
     v_kick := greatest(v_now, v_due - interval '15 minutes');
   elsif p_flow_key is not null and v_due <= v_now and tikku.flow_waits(c.account_id, p_flow_key) then
-    v_kick := v_now + interval '15 minutes';
+    v_kick := 'infinity';
   else
     v_kick := tikku.kick_until(v_due, v_now, p_window_ms);
     if v_due <= v_now + tikku.ms(p_window_ms) then

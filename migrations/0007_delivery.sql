@@ -69,6 +69,7 @@ comment on function tikku.flow_places is 'Free places; a million without a limit
 create function tikku.flow_admit(p_ids uuid[], p_rows_max int, p_bytes_max bigint)
 returns table (id uuid, start_at timestamptz, wait_ms bigint, account_id uuid) language plpgsql volatile rows 50 as $$
 declare
+  g record;
   f tikku.flow;
   v_before tikku.flow;
   v_now timestamptz;
@@ -80,11 +81,13 @@ declare
   v_again timestamptz;
   v_left int := p_rows_max;
 begin
-  for f in
-    select x.* from tikku.flow x
-      where (x.account_id, x.key) in (select m.account_id, m.flow_key from tikku.message m where m.id = any(p_ids) and m.flow_key is not null)
-      order by x.account_id, x.key
+  for g in
+    select x as flow, i.ids
+      from (select m.account_id, m.flow_key, array_agg(m.id) as ids from tikku.message m where m.id = any(p_ids) and m.flow_key is not null group by 1, 2) i
+      join tikku.flow x on x.account_id = i.account_id and x.key = i.flow_key
+      order by i.account_id, i.flow_key
   loop
+    f := g.flow;
     v_before := f;
     v_now := tikku.clock_fresh();
     v_soon := v_now + interval '2 seconds';
@@ -100,9 +103,10 @@ begin
         from unnest(v_heads) with ordinality as h(id, n);
     v_begun := coalesce(array_length(v_heads, 1), 0);
     f.used := f.used + case when f.rate is not null then v_begun else 0 end;
-    update tikku.message m set kick_until = 'infinity'
-      where m.id = any(p_ids) and m.account_id = f.account_id and m.flow_key = f.key and m.kick_until < 'infinity' and m.due_at <= v_soon
-        and not m.id = any(v_heads);
+    if not g.ids <@ v_heads then
+      update tikku.message m set kick_until = 'infinity'
+        where m.id = any(g.ids) and m.kick_until < 'infinity' and m.due_at <= v_soon and not m.id = any(v_heads);
+    end if;
     f.waiting := tikku.flow_is_waiting(f, v_heads);
     if f.waiting then
       -- Who brings the rest? A pause or a full flow: nobody, its end does. A hold or the rate: the time. One that keeps the order and has begun: that one. Else more loads.
@@ -192,6 +196,9 @@ begin
     select m.id from tikku.message m
       where m.account_id = f.account_id and m.flow_key = f.key and m.kick_until is not null and m.breaker_id is null and m.due_at <= p_soon
       order by m.due_at, m.id limit p_rows for update) w;
+  if array_length(v_ids, 1) = 1 then
+    return v_ids;
+  end if;
   return array(
     select b.id from (
       select h.id, h.n, coalesce(sum(octet_length(c.body)) over (order by h.n rows between unbounded preceding and 1 preceding), 0) as before
@@ -693,6 +700,8 @@ begin
     execute format('alter function tikku.%I set enable_hashjoin = off', v_function);
     execute format('alter function tikku.%I set enable_mergejoin = off', v_function);
   end loop;
+  -- Its statements run once for each flow of a batch: planning them anew each time took longer than they do.
+  alter function tikku.message_lease set plan_cache_mode = force_generic_plan;
   -- By id is right at every size, and plans are kept by the session (see 0004).
   for v_function in
     select p.oid::regprocedure::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace

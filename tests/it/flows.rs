@@ -186,6 +186,19 @@ async fn a_publish_to_a_flow_that_waits_does_not_trouble_the_queue_and_comes_thr
 }
 
 #[tokio::test]
+async fn what_tick_would_hand_over_of_a_flow_that_waits_joins_it_instead() {
+    let world = World::new("flow_claim").await;
+    let all = publish_many(&world, r#"{"key": "k", "parallelism": 1}"#, 3).await;
+    // One is asked for: the flow waits, and of the other two nobody has told the queue.
+    assert_eq!(started(&world.store.message_load(&all[..1], 100, BYTES).await.unwrap()).len(), 1);
+    let later = world.later(70);
+    let claimed = later.message_claim(10).await.unwrap();
+    assert_eq!((claimed.rows, claimed.kicks), (2, vec![]));
+    assert_eq!(later.message_claim(10).await.unwrap().rows, 0);
+    assert_eq!(ids(&settle(&later, &[delivered(all[0], 1)]).await), [all[1]]);
+}
+
+#[tokio::test]
 async fn a_pinned_limit_wins_and_other_limits_are_those_of_the_last_message() {
     let world = World::new("flow_limits").await;
     let mut all = publish_many(&world, r#"{"key": "k", "parallelism": 1}"#, 3).await;
@@ -344,7 +357,7 @@ async fn a_claim_takes_from_every_account_that_has_due_rows() {
             .unwrap();
         quiet.push((AccountId(account.0), MessageId(row.get(0))));
     }
-    let claimed = world.later(1).message_claim(100).await.unwrap();
+    let claimed = world.later(1).message_claim(100).await.unwrap().kicks;
     for (account, id) in quiet {
         assert!(claimed.iter().any(|kick| kick.id == id && kick.account == account), "the first round has the only row of {account}");
     }

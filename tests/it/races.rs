@@ -154,9 +154,9 @@ async fn a_claim_passes_by_a_row_that_is_being_started() {
     let id = world.message().await;
     let later = world.later(120);
     let blocker = Blocker::hold(&world, id).await;
-    assert_eq!(later.message_claim(10).await.unwrap(), []);
+    assert_eq!(later.message_claim(10).await.unwrap().rows, 0);
     blocker.release("update tikku.message set state = 'delivering', fence = 1, kick_until = null, lease_until = tikku.clock_now()").await;
-    assert_eq!(later.message_claim(10).await.unwrap(), []);
+    assert_eq!(later.message_claim(10).await.unwrap().rows, 0);
 }
 
 #[tokio::test]
@@ -235,7 +235,7 @@ async fn eight_ticks_at_once_share_no_row() {
         ticks.push(tokio::spawn(async move {
             let mut taken = Vec::new();
             loop {
-                let rows = later.message_claim(25).await.unwrap();
+                let rows = later.message_claim(25).await.unwrap().kicks;
                 if rows.is_empty() {
                     return taken;
                 }

@@ -25,7 +25,7 @@ async fn login(world: &World, role: &str) -> Client {
 }
 
 async fn claimed(store: &Store) -> usize {
-    store.message_claim(100).await.unwrap().len()
+    store.message_claim(100).await.unwrap().rows
 }
 
 #[tokio::test]

@@ -124,7 +124,7 @@ async fn tick_hands_over_again_with_growing_patience() {
     for wait in [61, 61, 121, 241, 481, 901, 901] {
         assert!(!world.later(at + wait - 3).tick_look().await.unwrap().kick, "{at} + {wait}");
         at += wait;
-        assert_eq!(world.later(at).message_claim(10).await.unwrap().len(), 1, "{at}");
+        assert_eq!(world.later(at).message_claim(10).await.unwrap().rows, 1, "{at}");
     }
 }
 
@@ -144,7 +144,7 @@ async fn far_away_messages_wait_for_tick_and_the_longest_delay_is_kept() {
     let world = World::new("store_far").await;
     world.publish(r#"{"url": "https://example.com", "delaySeconds": 86400}"#).await;
     assert!(!world.later(86_400 - 1000).tick_look().await.unwrap().kick);
-    let due = world.later(86_400 - 880).message_claim(10).await.unwrap();
+    let due = world.later(86_400 - 880).message_claim(10).await.unwrap().kicks;
     assert!(matches!(due[..], [kick] if (870_000..=880_000).contains(&kick.wait_ms)), "{due:?}");
     let too_late = r#"{"url": "https://example.com", "notBefore": "9000-01-01T00:00:00Z"}"#;
     assert_eq!(world.publish(too_late).await, Published::TooLate);

@@ -12,14 +12,12 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue};
-use sha2::{Digest, Sha256};
 use tikku_domain::problem::{Kind, Problem};
 use tikku_platform::{Ctx, time};
 use tikku_store::Usage;
 
 use crate::auth;
 use crate::reply::ApiError;
-use crate::request;
 
 /// How long a process counts by itself.
 const TELL_MS: u64 = 1_000;
@@ -32,7 +30,7 @@ type KeyHash = [u8; 32];
 
 /// Counts the request, and refuses it or adds what is left to its answer.
 pub async fn layer(State(ctx): State<Arc<Ctx>>, request: Request, next: Next) -> Response {
-    let Some(hash) = key_hash(&request) else { return next.run(request).await };
+    let Ok(hash) = auth::key_hash(request.headers()) else { return next.run(request).await };
     let Some(standing) = count(&ctx, &hash).await else { return next.run(request).await };
     let mut response =
         if standing.used > standing.limit { ApiError::from(refusal(&standing)).into_response() } else { next.run(request).await };
@@ -42,18 +40,6 @@ pub async fn layer(State(ctx): State<Arc<Ctx>>, request: Request, next: Next) ->
         }
     }
     response
-}
-
-/// The key as the routes read it: a Bearer token, or for a raw publish the parameter `tikku-key`.
-fn key_hash(request: &Request) -> Option<KeyHash> {
-    if let Ok(hash) = auth::key_hash(request.headers()) {
-        return Some(hash);
-    }
-    if !request.uri().path().starts_with("/v1/publish/") {
-        return None;
-    }
-    let (_, key) = request::query(request.uri()).into_iter().find(|(name, _)| name.eq_ignore_ascii_case("tikku-key"))?;
-    Some(Sha256::digest(key.trim().as_bytes()).into())
 }
 
 /// Counts a request; `None` when the key is unknown, or nothing is known of it because the database is away.

@@ -69,10 +69,10 @@ async fn round(ctx: &Ctx, watch: &Stopwatch, report: &mut TickReport) -> Result<
     more = look.kick;
     while more && watch.elapsed_ms() < TICK_MS_MAX && report.kicked < ctx.config.tick_rows_max {
         // Its shares of the accounts are rounded down: fewer rows do not mean that there are no more.
-        let due = ctx.store.message_claim(ROWS.into()).await?;
-        ctx.kick(&due).await;
-        report.kicked += due.len();
-        more = !due.is_empty();
+        let claimed = ctx.store.message_claim(ROWS.into()).await?;
+        ctx.kick(&claimed.kicks).await;
+        report.kicked += claimed.kicks.len();
+        more = claimed.rows > 0;
     }
     Ok(look)
 }

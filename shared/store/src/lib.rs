@@ -33,7 +33,7 @@ pub use flow_config::{FlowEdit, FlowVerb};
 pub use message::{Loaded, Settled};
 pub use message_control::Control;
 pub use message_publish::{Published, PublishedBatch, PublishedItem, Put};
-pub use message_tick::{FlowOf, Kick, Reaped};
+pub use message_tick::{Claimed, FlowOf, Kick, Reaped};
 pub use prune::{Bite, PrunePlace};
 pub use schedule::{PauseChange, Paused, ScheduleEdit, ScheduleRan, ScheduleTimes};
 pub use schedule_read::Schedule;

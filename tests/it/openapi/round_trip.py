@@ -1,11 +1,14 @@
 """By the generated client alone: a message's way from an endpoint that fails through the dead-letter queue to its delivery; a fanout; a schedule."""
 
+import importlib
 import json
+import pkgutil
 import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import tikku_client
 from tikku_client import AuthenticatedClient
 from tikku_client.api.dlq import list_dead_letters, retry_dead_letters
 from tikku_client.api.fanouts import put_fanout
@@ -55,6 +58,8 @@ def until(client, message, status, seconds=30):
 
 
 def main(url, key):
+    for module in pkgutil.walk_packages(tikku_client.__path__, "tikku_client."):
+        importlib.import_module(module.name)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     endpoint = f"http://127.0.0.1:{server.server_port}/hook"

@@ -33,6 +33,7 @@ fn every_answer_to_a_key_says_how_much_of_the_minute_is_left() {
             api.send("PATCH", "/v1/keys", None).await.expect(405),
             api.get("/v1/account").await.expect(200),
             api.get("/openapi.json").await.expect(200),
+            api.with_key("").send("POST", &format!("/v1/publish/{}?tikku-key={}", endpoint.url(), api.key), None).await.expect(202),
         ];
         let limit = api.get("/v1/account").await.expect(200).json()["requestsPerMinute"].as_u64().unwrap();
         let mut left = Vec::new();

@@ -8,12 +8,13 @@ use super::{SOON, assert_signed, attempts};
 use crate::endpoint::{Endpoint, Reply};
 use crate::host::{ALL, Deployment, Host, on};
 
-/// The SQL that makes `role` publish for the deployment's first account, beside the accounts of other scenarios.
+/// Makes this database's own role publish for the deployment's account, beside the accounts of other scenarios.
 async fn publish_as_first_account(d: &Deployment) {
-    d.sql(
-        "insert into tikku.database_role (role_name, account_id) select session_user, id from tikku.account where name = 'e2e'
+    d.sql(&format!(
+        "insert into tikku.database_role (role_name, account_id) select session_user, account_id from tikku.api_key where hash = sha256('{}')
          on conflict (role_name) do nothing",
-    )
+        d.api.key
+    ))
     .await;
 }
 
