@@ -143,16 +143,16 @@ async fn in_a_storm_of_workers_limits_hold_order_holds_and_no_wake_is_lost() {
         tasks.push(tokio::spawn(publish(world.clone(), yard.clone(), publisher)));
     }
     for worker in 0..WORKERS {
-        tasks.push(tokio::spawn(work(world.clone(), yard.clone(), 0x9E37_79B9_7F4A_7C15 ^ worker as u64 * 7919, total)));
+        tasks.push(tokio::spawn(work(world.clone(), yard.clone(), 0x9E37_79B9_7F4A_7C15 ^ (worker as u64 * 7919), total)));
     }
     for task in tasks {
         task.await.unwrap();
     }
+    let left = "select count(*) from tikku.message where state not in ('delivered', 'failed')";
+    assert_eq!(world.client().await.query_one(left, &[]).await.unwrap().get::<_, i64>(0), 0);
     let yard = yard.lock().unwrap();
     for (key, parallelism) in FLOWS {
         assert_eq!(yard.most[key], parallelism, "{key}: reached and never exceeded");
     }
     assert_eq!(yard.ended, yard.published, "the ordered flow ended in the order it was published");
-    let left = "select count(*) from tikku.message where state not in ('delivered', 'failed')";
-    assert_eq!(world.client().await.query_one(left, &[]).await.unwrap().get::<_, i64>(0), 0);
 }
