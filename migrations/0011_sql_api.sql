@@ -216,8 +216,8 @@ declare
 begin
   perform tikku.sql_members(v_backoff, array['type', 'initial_seconds', 'factor', 'max_seconds', 'jitter'], v_at);
   v_type := tikku.sql_word(v_backoff, 'type', array['exponential', 'linear', 'fixed'], v_at);
-  v_initial_s := coalesce(tikku.sql_integer(v_backoff, 'initial_seconds', 0, 31536000, v_at), 1);
   v_max_s := tikku.sql_integer(v_backoff, 'max_seconds', 0, 31536000, v_at);
+  v_initial_s := coalesce(tikku.sql_integer(v_backoff, 'initial_seconds', 0, 31536000, v_at), least(1, v_max_s));
   if v_max_s < v_initial_s then
     perform tikku.sql_refuse(v_at || 'max_seconds must not be below initial_seconds', null);
   end if;

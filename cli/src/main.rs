@@ -172,8 +172,16 @@ mod tests {
 
     #[test]
     fn wrong_usage_is_refused() {
-        for line in ["", "dev --port 70000", "dev --host nowhere", "keys create", "keys create --account a --role boss", "accounts create", "accounts limit a", "accounts limit a --requests-per-minute 0"]
-        {
+        for line in [
+            "",
+            "dev --port 70000",
+            "dev --host nowhere",
+            "keys create",
+            "keys create --account a --role boss",
+            "accounts create",
+            "accounts limit a",
+            "accounts limit a --requests-per-minute 0",
+        ] {
             assert!(Cli::try_parse_from(std::iter::once("tikku").chain(line.split_whitespace())).is_err(), "{line}");
         }
         assert!(Cli::try_parse_from(["tikku", "accounts", "create", ""]).is_err());

@@ -78,7 +78,8 @@ impl Api {
 
     /// Sends one request with further headers; a connection that fails fails the test.
     pub async fn send_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Answer {
-        let mut request = self.client.request(Method::from_bytes(method.as_bytes()).unwrap(), format!("{}{path}", self.url)).bearer_auth(&self.key);
+        let mut request =
+            self.client.request(Method::from_bytes(method.as_bytes()).unwrap(), format!("{}{path}", self.url)).bearer_auth(&self.key);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

@@ -104,7 +104,8 @@ async fn a_load_takes_bodies_up_to_its_byte_budget_and_at_least_one() {
 #[tokio::test]
 async fn a_start_is_allowed_two_seconds_early_and_says_how_long_to_wait() {
     let world = World::new("store_early").await;
-    let Published::Accepted { id, state, kick: Some(kick) } = world.publish(r#"{"url": "https://example.com", "delaySeconds": 10}"#).await else {
+    let Published::Accepted { id, state, kick: Some(kick) } = world.publish(r#"{"url": "https://example.com", "delaySeconds": 10}"#).await
+    else {
         panic!()
     };
     assert_eq!((state.as_str(), kick.wait_ms), ("scheduled", 10_000));

@@ -105,7 +105,8 @@ fn domain_depends_on_pure_crates_only() {
     let text = fs::read_to_string(root().join("shared/domain/Cargo.toml")).unwrap();
     let manifest: toml::Table = text.parse().unwrap();
     let names: Vec<&str> = manifest["dependencies"].as_table().unwrap().keys().map(String::as_str).collect();
-    let pure = ["base64", "croner", "hmac", "httpdate", "ipnet", "jiff", "serde", "serde_json", "sha2", "thiserror", "url", "utoipa", "uuid"];
+    let pure =
+        ["base64", "croner", "hmac", "httpdate", "ipnet", "jiff", "serde", "serde_json", "sha2", "thiserror", "url", "utoipa", "uuid"];
     assert_eq!(names, pure);
     let edges = [("shared/store", vec!["tikku-domain"]), ("shared/platform", vec!["tikku-domain", "tikku-store"])];
     for (folder, allowed) in edges {

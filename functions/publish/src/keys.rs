@@ -15,9 +15,9 @@ use tikku_domain::view::{KeyPage, NewKeyView};
 use tikku_platform::Ctx;
 
 use crate::auth::{self, Needs};
-use crate::shapes::{NewKeyRequest, PageQuery};
 use crate::reply::{ApiError, json};
 use crate::request::{self, IdText};
+use crate::shapes::{NewKeyRequest, PageQuery};
 
 /// Lists API keys, newest first, without their text.
 #[utoipa::path(get, path = "/v1/keys", operation_id = "listKeys", tag = "keys", params(PageQuery), responses(

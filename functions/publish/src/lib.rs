@@ -101,7 +101,10 @@ pub fn router(ctx: Arc<Ctx>) -> Router {
         .route("/v1/messages", post(messages::publish).get(messages::list))
         .route("/v1/messages/batch", post(batch::publish))
         // GET's handler answers HEAD too.
-        .route("/v1/publish/{*destination}", get(raw::publish).post(raw::publish).put(raw::publish).patch(raw::publish).delete(raw::publish))
+        .route(
+            "/v1/publish/{*destination}",
+            get(raw::publish).post(raw::publish).put(raw::publish).patch(raw::publish).delete(raw::publish),
+        )
         .route("/v1/messages/{id}", get(messages::detail))
         .route("/v1/messages/{id}/cancel", post(messages::cancel))
         .route("/v1/messages/{id}/retry", post(messages::retry))

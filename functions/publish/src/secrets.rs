@@ -12,9 +12,9 @@ use tikku_domain::view::SigningSecretView;
 use tikku_platform::Ctx;
 
 use crate::auth::{self, Needs};
-use crate::shapes::RotateRequest;
 use crate::reply::{ApiError, json};
 use crate::request;
+use crate::shapes::RotateRequest;
 
 /// Shows the signing secret and the rotated ones that still sign.
 #[utoipa::path(get, path = "/v1/signing-secret", operation_id = "getSigningSecret", security(("key" = ["admin"])), tag = "signing", responses(

@@ -55,6 +55,14 @@ impl<'de> Deserialize<'de> for Members<'de> {
     }
 }
 
+/// A number without a fraction, however it is written.
+fn whole(text: &str) -> Option<i64> {
+    // Every integer up to this is a float of its own.
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    let float = || serde_json::from_str::<f64>(text).ok().filter(|n| n.fract() == 0.0 && n.abs() <= EXACT_MAX).map(|n| n as i64);
+    serde_json::from_str(text).ok().or_else(float)
+}
+
 struct Strings(Vec<String>);
 
 impl<'de> Deserialize<'de> for Strings {
@@ -192,11 +200,11 @@ impl<'a> Fields<'a> {
         self.string(name, chars).unwrap_or_default()
     }
 
-    /// Takes an integer within a range; `1.0` and `1e3` are not integers here.
+    /// Takes an integer within a range; `1.0` and `1e3` are integers, as in JSON Schema.
     pub fn integer(&mut self, name: &str, range: RangeInclusive<i64>) -> Option<i64> {
         let raw = self.value(name)?;
-        match serde_json::from_str::<i64>(raw.get()) {
-            Ok(number) if range.contains(&number) => Some(number),
+        match whole(raw.get()) {
+            Some(number) if range.contains(&number) => Some(number),
             _ => {
                 self.refuse(name, format!("must be an integer from {} to {}", range.start(), range.end()));
                 None
@@ -377,8 +385,10 @@ mod tests {
 
     #[test]
     fn integers_are_integers() {
-        for json in [r#"{"a": 1.5}"#, r#"{"a": 1.0}"#, r#"{"a": "1"}"#, r#"{"a": 1e2}"#, r#"{"a": 99999999999999999999}"#, r#"{"a": true}"#]
-        {
+        for (json, number) in [(r#"{"a": 1.0}"#, 1), (r#"{"a": 1e2}"#, 100), (r#"{"a": -0.0}"#, 0)] {
+            assert_eq!(Fields::parse(json.as_bytes()).unwrap().integer("a", i64::MIN..=i64::MAX), Some(number));
+        }
+        for json in [r#"{"a": 1.5}"#, r#"{"a": "1"}"#, r#"{"a": 1e30}"#, r#"{"a": 99999999999999999999}"#, r#"{"a": true}"#] {
             let mut fields = Fields::parse(json.as_bytes()).unwrap();
             assert_eq!(fields.integer("a", i64::MIN..=i64::MAX), None, "{json}");
             assert!(fields.finish().is_err());

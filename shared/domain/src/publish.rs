@@ -237,9 +237,10 @@ pub(crate) fn backoff(fields: &mut Fields<'_>) -> Backoff {
     // The ranges keep both products within u64.
     let ms = |seconds: i64| seconds as u64 * 1000;
     let kind = fields.word("type", &kinds).unwrap_or(default.kind);
-    let initial_ms = fields.integer("initialSeconds", seconds.clone()).map_or(default.initial_ms, ms);
+    let initial_ms = fields.integer("initialSeconds", seconds.clone()).map(ms);
     let factor = fields.number("factor", 1.0..=limits::BACKOFF_FACTOR_MAX).unwrap_or(default.factor);
     let max_ms = fields.integer("maxSeconds", seconds).map(ms);
+    let initial_ms = initial_ms.unwrap_or(default.initial_ms.min(max_ms.unwrap_or(u64::MAX)));
     if max_ms.is_some_and(|max_ms| max_ms < initial_ms) {
         fields.refuse("maxSeconds", "must not be below initialSeconds");
     }

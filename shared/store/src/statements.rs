@@ -1,7 +1,8 @@
 //! All statements by name, for the test that prepares each against the migrated schema.
 
 use crate::{
-    account, api_key, breaker, fanout, flow_config, message, message_bulk, message_control, message_publish, message_read, message_tick, prune, schedule, schedule_read, schedule_tick, signing_secret, tick, usage,
+    account, api_key, breaker, fanout, flow_config, message, message_bulk, message_control, message_publish, message_read, message_tick,
+    prune, schedule, schedule_read, schedule_tick, signing_secret, tick, usage,
 };
 
 /// Every statement.

@@ -46,7 +46,13 @@ impl Store {
     /// Looks whether there is anything to do. S.
     pub async fn tick_look(&self) -> Result<Look, StoreError> {
         let row = self.row(LOOK, &[]).await?;
-        Ok(Look { kick: row.get("kick"), lost: row.get("lost"), fire: row.get("fire"), waiting: row.get("waiting"), prune: row.get("prune") })
+        Ok(Look {
+            kick: row.get("kick"),
+            lost: row.get("lost"),
+            fire: row.get("fire"),
+            waiting: row.get("waiting"),
+            prune: row.get("prune"),
+        })
     }
 
     /// Schema version and age of the last tick. S.

@@ -52,13 +52,9 @@ def local(value):
 
 
 def valid(value):
-    """Mends what is between fields, or known to the database alone. An integer is written as one, though JSON Schema counts 1.0 among them."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
+    """Mends what is between fields, or known to the database alone."""
     value = each(valid, value)
     if isinstance(value, dict):
-        if value.get("initialSeconds") is None and value.get("maxSeconds") == 0:
-            value["initialSeconds"] = 0
         ascending(value, "initialSeconds", "maxSeconds")
         if isinstance(value.get("fanout"), str):
             value["fanout"] = FANOUT
@@ -70,8 +66,6 @@ def valid(value):
 
 def valid_options(headers):
     """The same for the options of a publish as bytes."""
-    if headers.get("Tikku-Backoff-Max-Seconds") in ("0", 0):
-        headers["Tikku-Backoff-Initial-Seconds"] = "0"
     ascending(headers, "Tikku-Backoff-Initial-Seconds", "Tikku-Backoff-Max-Seconds")
     for name, other in [
         ("Tikku-Not-Before", "Tikku-Delay-Seconds"),
