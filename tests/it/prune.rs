@@ -148,13 +148,13 @@ async fn stalls(world: Arc<World>, stop: Arc<AtomicBool>) -> Vec<(Instant, Insta
     stalls
 }
 
-/// Times here are part of the promise: no bite may hold its locks for 100 ms, on a table of 5,000,000 rows (TIKKU_TEST_LONG=1; else 200,000).
+/// Times here are part of the promise: no bite may hold its locks for 100 ms, on a table of 5,000,000 rows (TIKKU_TEST_SCALE=1; else 200,000).
 /// They are measured where they are held, and not while a write of one row to another table took as long: then the machine had other work. Of
 /// 1,000 bites one may take longer: a checkpoint.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_bite_holds_a_lock_for_100_ms_on_a_large_table_with_publishers_beside_it() {
     let limit = Duration::from_millis(100);
-    let rows = if std::env::var("TIKKU_TEST_LONG").is_ok_and(|value| value == "1") { 5_000_000 } else { 200_000 };
+    let rows = if std::env::var("TIKKU_TEST_SCALE").is_ok_and(|value| value == "1") { 5_000_000 } else { 200_000 };
     let old = 100_000 + rows / 20;
     let world = Arc::new(World::new("prune_large_table").await);
     let begun = Instant::now();

@@ -86,11 +86,11 @@ async fn deliver(world: &World, store: &Store, client: &Client) {
     world.store.message_settle("w", 5, &group).await.unwrap();
 }
 
-// TIKKU_TEST_LONG=1: a year, week by week; otherwise two days, one by one. Each step has eight connections, which take longer to open than a day to fire.
+// TIKKU_TEST_SCALE=1: a year, week by week; otherwise two days, one by one. Each step has eight connections, which take longer to open than a day to fire.
 #[tokio::test]
 async fn eight_ticks_at_once_fire_each_minute_of_a_year_once() {
-    let long = std::env::var("TIKKU_TEST_LONG").is_ok_and(|value| value == "1");
-    let (steps, step_s) = if long { (53, 604_800) } else { (2, 86_400) };
+    let year = std::env::var("TIKKU_TEST_SCALE").is_ok_and(|value| value == "1");
+    let (steps, step_s) = if year { (53, 604_800) } else { (2, 86_400) };
     let world = World::new("schedules_year").await;
     let client = world.client().await;
     client.batch_execute("update tikku.account set retention_days = 3650").await.unwrap();

@@ -22,7 +22,7 @@ use crate::env::Env;
 
 const USAGE: &str = "\
 cargo xtask setup [tool...]   installs what is missing: postgres faketime python node wasm browser (default: all but browser)
-cargo xtask test [part...]    runs tests: tidy unit it lambda workers deploy (default: all of them)
+cargo xtask test [part...]    runs tests: tidy unit it scale lambda workers deploy (default: all of them)
 cargo xtask build worker      builds the Cloudflare Worker into functions/edge/build
 cargo xtask build lambda      builds the Lambda functions into .aws-sam/build
 cargo xtask openapi           writes docs/openapi.json and the TypeScript types anew

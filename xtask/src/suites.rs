@@ -14,8 +14,15 @@ use crate::{checks, lambda, tools, wasm};
 
 type Part = (&'static str, fn(&Env) -> Result<Tally>);
 
-const PARTS: [Part; 6] =
-    [("tidy", checks::tidy), ("unit", unit), ("it", it), ("lambda", on_lambda), ("workers", on_workers), ("deploy", checks::deploy)];
+const PARTS: [Part; 7] = [
+    ("tidy", checks::tidy),
+    ("unit", unit),
+    ("it", it),
+    ("scale", scale),
+    ("lambda", on_lambda),
+    ("workers", on_workers),
+    ("deploy", checks::deploy),
+];
 
 /// How many tests or checks passed, failed, and said that they do not apply to the host.
 #[derive(Default)]
@@ -77,6 +84,12 @@ fn unit(env: &Env) -> Result<Tally> {
 
 fn it(env: &Env) -> Result<Tally> {
     cargo_test(integration(env, "dev")?.arg("--show-output"))
+}
+
+/// What is large, and would disturb tests that measure times: a simulated year of a minutely schedule, pruning a table of 5,000,000 rows.
+fn scale(env: &Env) -> Result<Tally> {
+    let tests = ["schedules::eight_ticks_at_once", "prune::no_bite_holds_a_lock"];
+    cargo_test(integration(env, "dev")?.env("TIKKU_TEST_SCALE", "1").args(tests).arg("--show-output"))
 }
 
 fn on_lambda(env: &Env) -> Result<Tally> {

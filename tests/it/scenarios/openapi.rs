@@ -58,7 +58,7 @@ fn schemathesis_finds_nothing_that_the_document_does_not_say() {
         d.api.send("PUT", "/v1/fanouts/everyone", Some(endpoints.to_string().into_bytes())).await.expect(201);
         d.api.send("PUT", "/v1/flows/everything", Some(b"{}".to_vec())).await.expect(201);
         // So many examples an operation; the seed makes a failure repeatable.
-        let examples = if long() { "50" } else { "10" };
+        let examples = if long() { "20" } else { "10" };
         let mut command = program("schemathesis");
         command.arg("--config-file").arg(here("schemathesis.toml")).args(["run", &format!("{}/openapi.json", d.api.url)]);
         command.args(["--max-examples", examples, "--seed", "3"]).current_dir(run_dir());
