@@ -112,8 +112,6 @@ fn messages_cancelled_by_filter_never_arrive_and_those_after_them_in_their_flow_
     on(ALL, async |d| {
         let api = d.new_account("bulk-cancel");
         let (later, broken, works) = (Endpoint::new(), Endpoint::scripted([Reply::status(500)]), Endpoint::new());
-        let ids = join_all((0..3).map(|_| api.publish(&message(&later, json!({ "delaySeconds": 6, "labels": ["drop"] }))))).await;
-        let kept = api.publish(&message(&later, json!({ "delaySeconds": 6 }))).await;
         // A flow that keeps its order: the second waits until the first is over.
         let flow = json!({ "key": "ordered", "parallelism": 1 });
         let slow = json!({ "type": "fixed", "initialSeconds": 600, "maxSeconds": 600, "jitter": false });
@@ -121,6 +119,8 @@ fn messages_cancelled_by_filter_never_arrive_and_those_after_them_in_their_flow_
             api.publish(&message(&broken, json!({ "labels": ["drop"], "maxAttempts": 5, "backoff": slow, "flowControl": flow }))).await;
         api.until(&head, "retrying", SOON).await;
         let next = api.publish(&message(&works, json!({ "flowControl": flow, "backoff": one_second() }))).await;
+        let ids = join_all((0..3).map(|_| api.publish(&message(&later, json!({ "delaySeconds": 6, "labels": ["drop"] }))))).await;
+        let kept = api.publish(&message(&later, json!({ "delaySeconds": 6 }))).await;
 
         let done = api.post("/v1/messages/cancel", &json!({ "filter": { "label": "drop" } })).await.expect(200).json();
         assert_eq!((&done["count"], &done["remaining"]), (&json!(4), &json!(0)), "{done}");

@@ -273,7 +273,7 @@ fn a_pinned_limit_overrules_what_messages_say_until_it_is_unpinned() {
 
 #[test]
 fn flows_are_listed_by_key_and_any_key_can_stand_in_a_path() {
-    on(ALL, async |d| {
+    on_calm(ALL, async |d| {
         let api = d.new_account("flow-list");
         let keys = ["a", "a/b", "a/b/pause", "b c", "c%2F", "d?x=1#y", "e\u{1F600}é", "f+&=;,"];
         let encoded = |key: &str| key.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
