@@ -170,8 +170,8 @@ end $$;
 comment on function tikku.message_put_fanout is 'A row for each message; of a publish that was made before, its rows, the one with the key first; or one row: no_fanout, or too_large when all bodies would be more than 64 MiB.';
 
 -- Checks the API key and inserts many messages, in the order of their idempotency keys: two batches with the same keys wait for each
--- other instead of deadlocking. Within a flow they start in the order of the request: each is due a microsecond after the one before.
-create function tikku.message_publish_batch(p_key_hash bytea, p_items json, p_bodies bytea[], p_delay_ms_max bigint, p_window_ms bigint)
+-- other instead of deadlocking. All fanouts together make a bounded number of messages and bytes. Within a flow they start in the order of the request: each is due a microsecond after the one before.
+create function tikku.message_publish_batch(p_key_hash bytea, p_items json, p_bodies bytea[], p_copies_max bigint, p_delay_ms_max bigint, p_window_ms bigint)
 returns table (n int, verdict text, id uuid, state text, wait_ms bigint, url text, account_id uuid) language plpgsql volatile rows 100 as $$
 declare
   v_key record;
@@ -180,6 +180,9 @@ declare
   c tikku.message_content;
   i record;
   v_put text[];
+  v_copies bigint;
+  v_copies_left bigint := p_copies_max;
+  v_bytes_left bigint := 67108864;
 begin
   select * into v_key from tikku.api_key_use(p_key_hash);
   account_id := v_key.account_id;
@@ -215,8 +218,18 @@ begin
       url := i.url;
       return next;
     else
-      verdict := 'fanout';
+      state := null;
+      url := null;
       id := null;
+      select count(*) into v_copies from tikku.fanout_endpoint x where x.account_id = c.account_id and x.fanout = c.fanout and not x.paused;
+      v_copies_left := v_copies_left - v_copies;
+      v_bytes_left := v_bytes_left - v_copies * coalesce(octet_length(c.body), 0);
+      if v_copies_left < 0 or v_bytes_left < 0 then
+        verdict := 'too_large';
+        return next;
+        continue;
+      end if;
+      verdict := 'fanout';
       return next;
       for verdict, id, state, wait_ms, url in
         select * from tikku.message_put_fanout(c, i."flowKey", v_due, i."maxAttempts", i."timeoutMs", p_window_ms)

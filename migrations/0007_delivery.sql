@@ -1,5 +1,5 @@
--- From due to settled, with flow control and circuit breakers. Lock order everywhere: flows by (account, key), messages by id, breakers by id;
--- whoever locks messages before a flow takes them with SKIP LOCKED and waits for nothing.
+-- From due to settled, with flow control and circuit breakers. Lock order: flows by (account, key), messages, breakers by (account, destination); whoever
+-- locks messages before a flow takes them with SKIP LOCKED and waits for nothing. What is left of deadlocks is rolled back and run again by the store.
 
 create type tikku.leased as (
   id uuid, started boolean, wait_ms bigint, now_ms bigint, account_id uuid, fence bigint, number int, attempts int, throttles int, max_attempts int,
@@ -10,16 +10,16 @@ comment on type tikku.leased is 'A message that was started, with what a push ne
 -- How many starts a flow's rate allows until p_until, which lies in the current period or just behind it. The period before counts in proportion
 -- to what of it lies within one period back from then: an idle flow may start its whole rate at once, a busy one is spread evenly.
 create function tikku.flow_rate_room(f tikku.flow, p_until timestamptz) returns int language sql immutable parallel safe as $$
-  select greatest(0, floor(f.rate - f.used - f.used_before * greatest(0, 1 - date_part('epoch', p_until - f.window_at) * 1000 / f.period_ms) + 0.000001))::int
+  select greatest(0, ceil(f.rate - f.used - f.used_before * greatest(0, 1 - date_part('epoch', p_until - f.window_at) * 1000 / f.period_ms) - 0.000001))::int
 $$;
 comment on function tikku.flow_rate_room is 'Starts that are left until a time.';
 
 -- When the p_nth start from now fits the rate; what does not fit the current period is told the next one's first.
 create function tikku.flow_rate_at(f tikku.flow, p_nth int) returns timestamptz language sql stable parallel safe as $$
   select case
-    when f.used + p_nth > f.rate then f.window_at + tikku.ms(f.period_ms) + tikku.ms(f.period_ms / f.rate)
+    when f.used + p_nth > f.rate then f.window_at + tikku.ms(f.period_ms)
     when f.used_before = 0 then f.window_at
-    else f.window_at + tikku.ms(ceil(f.period_ms * greatest(0, 1 - (f.rate - f.used - p_nth)::float8 / f.used_before))::bigint) end
+    else f.window_at + tikku.ms(ceil(f.period_ms * greatest(0, 1 - (f.rate - f.used - p_nth + 1)::float8 / f.used_before))::bigint) end
 $$;
 comment on function tikku.flow_rate_at is 'Earliest time of the n-th further start of a flow with a rate.';
 
@@ -80,12 +80,14 @@ declare
   v_begun int;
   v_again timestamptz;
   v_left int := p_rows_max;
+  v_bytes bigint := p_bytes_max;
 begin
   for g in
     select x as flow, i.ids
       from (select m.account_id, m.flow_key, array_agg(m.id) as ids from tikku.message m where m.id = any(p_ids) and m.flow_key is not null group by 1, 2) i
       join tikku.flow x on x.account_id = i.account_id and x.key = i.flow_key
-      order by i.account_id, i.flow_key
+      -- Their locks are held: whose turn it is, is left to chance, so that none starves behind another in the same load.
+      order by random()
   loop
     f := g.flow;
     v_before := f;
@@ -93,11 +95,11 @@ begin
     v_soon := v_now + interval '2 seconds';
     f := tikku.flow_limits(f, v_now);
     v_places := case when f.paused or f.hold_until > v_soon then 0 else tikku.flow_places(f) end;
-    v_room := least(v_places, v_left);
+    v_room := case when v_bytes > 0 then least(v_places, v_left) else 0 end;
     if f.rate is not null then
       v_room := least(v_room, tikku.flow_rate_room(f, v_soon));
     end if;
-    v_heads := tikku.breaker_sift(tikku.flow_heads(f, v_soon, v_room, p_bytes_max), v_now);
+    v_heads := tikku.breaker_sift(tikku.flow_heads(f, v_soon, v_room, v_bytes), v_now);
     return query
       select h.id, greatest(f.hold_until, case when f.rate is not null then tikku.flow_rate_at(f, h.n::int) end), null::bigint, null::uuid
         from unnest(v_heads) with ordinality as h(id, n);
@@ -107,18 +109,19 @@ begin
       update tikku.message m set kick_until = 'infinity'
         where m.id = any(g.ids) and m.kick_until < 'infinity' and m.due_at <= v_soon and not m.id = any(v_heads);
     end if;
-    f.waiting := tikku.flow_is_waiting(f, v_heads);
+    f.waiting := tikku.flow_is_waiting(f, v_heads, v_soon);
     if f.waiting then
-      -- Who brings the rest? A pause or a full flow: nobody, its end does. A hold or the rate: the time. One that keeps the order and has begun: that one. Else more loads.
+      -- Who brings the rest? A pause or a full flow: nobody, its end does. A hold or the rate: the time, a second at least, because queues count in seconds.
+      -- One that keeps the order and has begun: that one. Else more loads.
       v_again := case
         when f.hold_until > v_soon then f.hold_until
         when v_places = 0 or v_begun = v_places then null
         when f.parallelism = 1 and v_room > 0 and v_begun = 0 then null
         -- A period that is spent is looked at again when the next begins.
-        when f.used >= f.rate then f.window_at + tikku.ms(f.period_ms)
-        when f.rate is not null then tikku.flow_rate_at(f, 1) - interval '1 second'
+        when f.used >= f.rate then greatest(f.window_at + tikku.ms(f.period_ms), v_now + interval '1 second')
+        when f.rate is not null then greatest(tikku.flow_rate_at(f, 1) - interval '1 second', v_now + interval '1 second')
         else v_now end;
-      f.next_at := greatest(v_now, v_again) + interval '60 seconds';
+      f.next_at := least(greatest(v_now, v_again), v_now + interval '4 minutes') + interval '60 seconds';
       if v_again is not null then
         return query
           select n.id, null::timestamptz, n.wait_ms, n.account_id
@@ -128,6 +131,11 @@ begin
       f.next_at := v_now + interval '60 seconds';
     end if;
     v_left := v_left - v_begun;
+    v_bytes := v_bytes - (select coalesce(sum(octet_length(c.body)), 0) from tikku.message_content c where c.account_id = f.account_id and c.message_id = any(v_heads));
+    -- An index is on it: it is not moved for less than half a minute.
+    if abs(date_part('epoch', f.next_at - v_before.next_at)) < 30 then
+      f.next_at := v_before.next_at;
+    end if;
     if f is distinct from v_before then
       update tikku.flow x set parallelism = f.parallelism, rate = f.rate, period_ms = f.period_ms, window_at = f.window_at, used = f.used,
           used_before = f.used_before, waiting = f.waiting, next_at = f.next_at
@@ -137,11 +145,11 @@ begin
 end $$;
 comment on function tikku.flow_admit is 'Rows to start, with a time where the rate sets one; and rows to hand to the queue, with their wait.';
 
-create function tikku.flow_is_waiting(f tikku.flow, p_not uuid[]) returns boolean language sql stable as $$
+create function tikku.flow_is_waiting(f tikku.flow, p_not uuid[], p_soon timestamptz) returns boolean language sql stable as $$
   select exists (
     select 1 from tikku.message w
       where w.account_id = f.account_id and w.flow_key = f.key and w.kick_until is not null and w.breaker_id is null
-        and w.due_at <= tikku.clock_now() + interval '2 seconds' and not w.id = any(p_not))
+        and w.due_at <= p_soon and not w.id = any(p_not))
 $$;
 comment on function tikku.flow_is_waiting is 'Whether rows of the flow are due besides these.';
 
@@ -151,8 +159,9 @@ declare
   v_flow json;
 begin
   if not f.pinned then
-    select coalesce(c.flow, '{}') into v_flow from tikku.message m join tikku.message_content c on c.account_id = m.account_id and c.message_id = m.id
-      where m.account_id = f.account_id and m.flow_key = f.key and m.kick_until is not null and m.breaker_id is null
+    select coalesce((select c.flow from tikku.message_content c where c.account_id = m.account_id and c.message_id = m.id), '{}') into v_flow
+      from tikku.message m
+      where m.account_id = f.account_id and m.flow_key = f.key and m.kick_until is not null and m.breaker_id is null and m.due_at <= p_now + interval '2 seconds'
       order by m.due_at desc, m.id desc limit 1;
     if v_flow is not null then
       f.parallelism := v_flow ->> 'parallelism';
@@ -224,7 +233,7 @@ begin
       select y.id from tikku.message m join tikku.message_content c on c.account_id = m.account_id and c.message_id = m.id
         join tikku.breaker y on y.account_id = c.account_id and y.destination = split_part(c.url, '?', 1) and y.state <> 'closed'
         where m.id = any(p_ids))
-    order by x.id for update
+    order by x.account_id, x.destination for update
   loop
     v_mine := array(
       select m.id from tikku.message m join tikku.message_content c on c.account_id = m.account_id and c.message_id = m.id
@@ -309,18 +318,20 @@ begin
     select array_agg(a.id) filter (where a.wait_ms is null), array_agg(a.start_at) filter (where a.wait_ms is null),
         array_agg(a.id) filter (where a.wait_ms is not null), array_agg(a.wait_ms) filter (where a.wait_ms is not null)
       into v_flowing, v_ats, v_kick, v_waits
-      from tikku.flow_admit(v_flowing, greatest(1, p_rows_max - coalesce(array_length(v_start, 1), 0)), p_bytes_max) a;
+      from tikku.flow_admit(v_flowing, greatest(1, p_rows_max - coalesce(array_length(v_start, 1), 0)), p_bytes_max - (
+        select coalesce(sum(octet_length(c.body)), 0) from tikku.message m join tikku.message_content c on c.account_id = m.account_id and c.message_id = m.id
+          where m.id = any(v_start))) a;
     -- Rows without a flow have no time of their own: theirs are null, behind.
     v_start := v_flowing || v_start;
   end if;
   return query
     with u as (
-      update tikku.message m set state = 'delivering', fence = m.fence + 1, kicks = 0, kick_until = null, breaker_id = null, due_at = greatest(m.due_at, s.at),
+      update tikku.message m set state = 'delivering', fence = m.fence + 1, kicks = 0, kick_until = null, breaker_id = null,
           lease_until = v_now + tikku.ms(m.timeout_ms) + interval '32 seconds'
         from rows from (unnest(v_start), unnest(v_ats)) as s(id, at) where m.id = s.id
-        returning m.*
+        returning m.*, s.at
     )
-    select u.id, true, greatest(0, ceil(date_part('epoch', u.due_at - v_now) * 1000))::bigint, floor(date_part('epoch', v_now) * 1000)::bigint,
+    select u.id, true, greatest(0, ceil(date_part('epoch', greatest(u.due_at, u.at) - v_now) * 1000))::bigint, floor(date_part('epoch', v_now) * 1000)::bigint,
         u.account_id, u.fence, u.attempt_number + 1, u.attempts::int, u.throttles::int, u.max_attempts::int, u.timeout_ms, c.url, c.method, c.headers::text,
         c.body, c.raw, c.backoff::text, c.callback_url, c.failure_callback_url,
         array(select x.secret from tikku.signing_secret x where x.account_id = u.account_id and (x.expires_at is null or x.expires_at > v_now)
@@ -423,7 +434,7 @@ declare
 begin
   for g in
     select m.account_id, m.flow_key, count(*)::int as ended, count(*) filter (where m.state <> 'retrying')::int as finished,
-        max(coalesce(i.retry_after_ms, case when i.throttled then i.delay_ms end)) as hold_ms
+        max(coalesce(i.retry_after_ms, i.delay_ms)) filter (where i.throttled) as hold_ms
       from unnest(p_ids, p_throttled, p_delays_ms, p_retry_afters_ms) as i(id, throttled, delay_ms, retry_after_ms)
       join tikku.message m on m.id = i.id where m.id = any(p_done) and m.flow_key is not null group by 1, 2 order by 1, 2
   loop
@@ -433,7 +444,7 @@ begin
       update tikku.flow x set hold_until = f.hold_until where x.account_id = f.account_id and x.key = f.key;
     end if;
     -- One that keeps the order waits for what it began.
-    if (f.waiting or f.next_at < v_now + interval '5 minutes') and (f.parallelism is distinct from 1 or g.finished > 0) then
+    if (f.waiting or f.next_at < v_now + interval '5 minutes') and (f.parallelism > 1 or f.parallelism = 1 and g.finished > 0) then
       return query select * from tikku.flow_next(f, g.ended, '{}', v_now);
     end if;
   end loop;
@@ -517,7 +528,8 @@ create function tikku.breaker_next(b tikku.breaker, p_rows int) returns table (i
 begin
   return query
     update tikku.message m set breaker_id = null, kick_until = tikku.clock_fresh() + interval '60 seconds', kicks = 0
-      where m.id in (select w.id from tikku.message w where w.breaker_id = b.id order by w.due_at, w.id limit p_rows for update skip locked)
+      where m.id in (
+        select w.id from tikku.message w where w.breaker_id = b.id and w.kick_until is not null order by w.due_at, w.id limit p_rows for update skip locked)
       returning m.id, 0::bigint, m.account_id;
 end $$;
 comment on function tikku.breaker_next is 'What is to be handed to the queue.';
@@ -528,7 +540,8 @@ begin
   return query
     update tikku.message m set kick_until = b.probe_at + interval '60 seconds', kicks = 0
       where m.id = (
-        select w.id from tikku.message w where w.breaker_id = b.id and w.flow_key is null order by w.due_at, w.id limit 1 for update skip locked)
+        select w.id from tikku.message w where w.breaker_id = b.id and w.kick_until is not null and w.flow_key is null order by w.due_at, w.id limit 1
+          for update skip locked)
       returning m.id, tikku.ms_until(b.probe_at), m.account_id;
 end $$;
 comment on function tikku.breaker_probe is 'What is to be handed to the queue.';
@@ -630,21 +643,23 @@ declare
   v_now timestamptz := tikku.clock_now();
 begin
   for f in select x.* from tikku.flow x where x.next_at <= v_now order by x.next_at limit p_rows for update skip locked loop
+    return query select null::uuid, null::bigint, f.account_id;
     return query select * from tikku.flow_next(f, least(10, tikku.flow_places(f)), '{}', null);
-    v_waiting := tikku.flow_is_waiting(f, '{}');
+    v_waiting := tikku.flow_is_waiting(f, '{}', tikku.clock_fresh() + interval '2 seconds');
     if v_waiting or f.waiting or f.pinned or f.paused or f.hold_until > v_now or f.window_at + 2 * tikku.ms(f.period_ms) > v_now
       or exists (select 1 from tikku.message m where m.account_id = f.account_id and m.flow_key = f.key and m.kick_until is not null and m.breaker_id is null)
       or exists (select 1 from tikku.message m where m.account_id = f.account_id and m.flow_key = f.key and m.state in ('delivering', 'retrying'))
       or exists (select 1 from tikku.message m where m.account_id = f.account_id and m.flow_key = f.key and m.breaker_id is not null)
     then
       update tikku.flow x set waiting = v_waiting,
-          next_at = case when v_waiting or f.waiting then greatest(v_now, f.hold_until) + interval '60 seconds' else v_now + interval '1 hour' end
+          next_at = v_now + case when v_waiting or f.waiting then interval '60 seconds' else interval '1 hour' end
         where x.account_id = f.account_id and x.key = f.key;
     else
       delete from tikku.flow x where x.account_id = f.account_id and x.key = f.key;
     end if;
   end loop;
   for b in select x.* from tikku.breaker x where x.next_at <= v_now order by x.next_at limit p_rows for update skip locked loop
+    return query select null::uuid, null::bigint, b.account_id;
     if b.state = 'closed' then
       return query select * from tikku.breaker_next(b, 1000);
     elsif b.probe_at <= v_now then
@@ -658,7 +673,7 @@ begin
       where x.id = b.id;
   end loop;
 end $$;
-comment on function tikku.waiting_sweep is 'What is to be handed to the queue.';
+comment on function tikku.waiting_sweep is 'A row without an id for each flow and breaker that it looked at; and what is to be handed to the queue.';
 
 -- As in 0004; what waited for a breaker does no longer.
 create or replace function tikku.message_cancel(p_account uuid, p_id uuid) returns text language plpgsql volatile as $$
@@ -682,7 +697,8 @@ begin
   select m.state into v_state from tikku.message m where m.id = p_id and m.account_id = p_account for update;
   if v_state in ('failed', 'cancelled', 'retrying') then
     v_now := tikku.clock_fresh();
-    update tikku.message m set state = 'queued', fence = m.fence + 1, attempts = 0, throttles = 0, lost = 0, kicks = 0, cancel_requested = false,
+    update tikku.message m set state = case when v_state = 'retrying' then 'retrying' else 'queued' end, fence = m.fence + 1, attempts = 0, throttles = 0,
+        lost = 0, kicks = 0, cancel_requested = false,
         due_at = v_now, kick_until = v_now + interval '60 seconds', breaker_id = null, finished_at = null
       where m.id = p_id;
   end if;

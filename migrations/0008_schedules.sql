@@ -71,7 +71,7 @@ create table tikku.schedule_fire (
   schedule_id uuid not null,
   due_at timestamptz not null,
   account_id uuid not null,
-  outcome text not null check (outcome in ('fired', 'skipped', 'no_fanout')),
+  outcome text not null check (outcome in ('fired', 'skipped', 'no_fanout', 'too_large')),
   asked boolean not null,
   message_ids uuid[] not null,
   fired_at timestamptz not null,
@@ -84,7 +84,7 @@ comment on table tikku.schedule_fire is 'One row for each due time that was deci
 comment on column tikku.schedule_fire.schedule_id is 'The schedule.';
 comment on column tikku.schedule_fire.due_at is 'The due time; of a run that was asked for, when.';
 comment on column tikku.schedule_fire.account_id is 'Whose it is.';
-comment on column tikku.schedule_fire.outcome is 'fired; skipped: it would have overlapped; no_fanout: its fanout did not exist.';
+comment on column tikku.schedule_fire.outcome is 'fired; skipped: it would have overlapped; no_fanout: its fanout did not exist; too_large: its body, once for each endpoint, was.';
 comment on column tikku.schedule_fire.asked is 'Run by hand, beside the due times.';
 comment on column tikku.schedule_fire.message_ids is 'What it published.';
 comment on column tikku.schedule_fire.fired_at is 'When it was decided, by the database clock: for a future due time up to 90 s before.';
@@ -133,12 +133,12 @@ begin
       if r.verdict = 'accepted' then
         v_ids := v_ids || r.id;
       else
-        outcome := 'no_fanout';
+        outcome := r.verdict;
       end if;
       return next;
     end loop;
   end if;
-  if p_asked and outcome = 'no_fanout' then
+  if p_asked and outcome <> 'fired' then
     return;
   end if;
   insert into tikku.schedule_fire (schedule_id, due_at, account_id, outcome, asked, message_ids, fired_at)
@@ -216,7 +216,7 @@ begin
       returning f.message_ids
   )
   select array_agg(i.id) into v_ids from back cross join unnest(back.message_ids) as i(id);
-  update tikku.message m set state = 'cancelled', fence = m.fence + 1, kick_until = null, finished_at = v_now where m.id = any(v_ids);
+  update tikku.message m set state = 'cancelled', fence = m.fence + 1, kick_until = null, breaker_id = null, finished_at = v_now where m.id = any(v_ids);
 end $$;
 comment on function tikku.schedule_disarm is 'Cancels the messages of due times that lie ahead.';
 

@@ -215,9 +215,9 @@ begin
   if v_pruned > 0 then
     return v_pruned;
   end if;
-  v_ids := array(select b.id from tikku.breaker b where b.state = 'closed' and b.window_at < v_old
+  v_ids := array(select b.id from tikku.breaker b where (b.state = 'closed' or b.probe_at < v_old) and b.window_at < v_old
     and not exists (select 1 from tikku.message m where m.breaker_id = b.id) limit p_most);
-  v_ids := array(select b.id from tikku.breaker b where b.id = any(v_ids) and b.state = 'closed' and b.window_at < v_old for update skip locked);
+  v_ids := array(select b.id from tikku.breaker b where b.id = any(v_ids) and (b.state = 'closed' or b.probe_at < v_old) and b.window_at < v_old for update skip locked);
   delete from tikku.breaker b where b.id = any(v_ids) and not exists (select 1 from tikku.message m where m.breaker_id = b.id);
   get diagnostics v_pruned = row_count;
   if v_pruned = 0 then

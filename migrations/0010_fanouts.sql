@@ -156,6 +156,7 @@ begin
       period_ms = case when p_verb = 'pin' then p_period_ms else f.period_ms end,
       pinned = case p_verb when 'pin' then true when 'unpin' then false else f.pinned end,
       paused = case p_verb when 'pause' then true when 'resume' then false else f.paused end,
+      hold_until = case when p_verb = 'resume' then null else f.hold_until end,
       revision = f.revision + 1
     where f.account_id = p_account and f.key = p_key;
   if p_verb <> 'pause' then

@@ -147,7 +147,7 @@ fn setting(name: &str) -> Option<String> {
 async fn forget_kicks(store: &Store) -> Result<()> {
     let window_ms = i64::try_from(tikku_domain::limits::WINDOW_MS).unwrap_or(i64::MAX);
     while store.message_unkick(UNKICK_ROWS, window_ms).await? == UNKICK_ROWS.unsigned_abs() {}
-    Ok(())
+    Ok(store.flow_unkick().await?)
 }
 
 /// Ticks for ever. While the database is away, one line is logged, not one every two seconds.

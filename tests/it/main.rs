@@ -12,6 +12,7 @@ mod bulk;
 mod certificate;
 mod cron;
 mod endpoint;
+mod flow_edges;
 mod flow_storm;
 mod flows;
 mod host;

@@ -238,7 +238,7 @@ async fn every_limit_of_backoff_and_flow_control_holds_at_its_edge() {
         ("backoff", factor(limits::BACKOFF_FACTOR_MAX), factor(limits::BACKOFF_FACTOR_MAX + 0.001)),
         ("backoff", seconds(initial_s, limits::BACKOFF_SECONDS_MAX), seconds(initial_s, limits::BACKOFF_SECONDS_MAX + 1)),
         ("backoff", seconds(max_s, limits::BACKOFF_SECONDS_MAX), seconds(max_s, limits::BACKOFF_SECONDS_MAX + 1)),
-        ("backoff", seconds(max_s, 1), seconds(max_s, 0)),
+        ("backoff", seconds(max_s, 0), seconds(max_s, -1)),
         ("backoff", r#"'{"type": null}'"#.into(), r#"'{"type": "cubic"}'"#.into()),
         ("backoff", r#"'{"jitter": false}'"#.into(), r#"'{"jitter": "no"}'"#.into()),
         ("backoff", r#"'{"initial_seconds": 1e1}'"#.into(), r#"'{"initial_seconds": 1.0}'"#.into()),

@@ -82,7 +82,11 @@ fn mismatch(id: MessageId) -> Problem {
 
 fn too_large() -> Problem {
     let mib = limits::FANOUT_BODIES_BYTES_MAX / (1024 * 1024);
-    Problem::new(Kind::TooLarge, format!("the body, once for each endpoint of the fanout, may have at most {mib} MiB; nothing was sent"))
+    let detail = format!(
+        "the fanouts of a request may make {} messages with {mib} MiB of bodies, counted once for each endpoint; nothing of this one was sent",
+        limits::FANOUT_MESSAGES_MAX
+    );
+    Problem::new(Kind::TooLarge, detail)
 }
 
 fn too_late() -> Problem {

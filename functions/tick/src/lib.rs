@@ -58,10 +58,20 @@ async fn round(ctx: &Ctx, watch: &Stopwatch, report: &mut TickReport) -> Result<
         report.lost += reaped.lost;
         more = reaped.lost == ROWS as usize;
     }
-    if look.waiting {
-        let swept = ctx.store.waiting_sweep(ROWS).await?;
-        ctx.kick(&swept).await;
-        report.kicked += swept.len();
+    more = look.waiting;
+    while more && watch.elapsed_ms() < TICK_MS_MAX {
+        let swept = match ctx.store.waiting_sweep(ROWS).await {
+            Err(error @ StoreError::Unavailable(_)) => return Err(error),
+            // What is wrong with one flow must not stop the clock of all.
+            Err(error) => {
+                tracing::error!(%error, "flows and breakers could not be looked after");
+                break;
+            }
+            Ok(swept) => swept,
+        };
+        ctx.kick(&swept.kicks).await;
+        report.kicked += swept.kicks.len();
+        more = swept.rows > 0;
     }
     if look.fire {
         report.fired += schedules::fire(ctx, watch).await?;

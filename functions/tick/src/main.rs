@@ -9,7 +9,7 @@ async fn main() -> Result<(), Error> {
     let ctx = aws::ctx().await?;
     run(service_fn(async |_: LambdaEvent<Value>| {
         let report = tikku_tick::handle(&ctx).await?;
-        Ok::<_, Error>(json!({ "kicked": report.kicked, "lost": report.lost }))
+        Ok::<_, Error>(json!({ "kicked": report.kicked, "lost": report.lost, "fired": report.fired, "pruned": report.pruned }))
     }))
     .await
 }

@@ -124,5 +124,7 @@ pub const FIRES_STATEMENT_MAX: i64 = 1_000;
 pub const FIRES_STATEMENT_BYTES_MAX: i64 = 16 * 1024 * 1024;
 /// A time zone's name, in characters.
 pub const ZONE_CHARS_MAX: usize = 64;
-/// The bodies of all messages of one publish to a fanout; checked by `message_put_fanout`.
+/// Messages that the fanouts of one request make.
+pub const FANOUT_MESSAGES_MAX: i64 = 10_000;
+/// The bodies of all these messages; checked by the database.
 pub const FANOUT_BODIES_BYTES_MAX: usize = 64 * 1024 * 1024;

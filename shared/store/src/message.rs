@@ -8,7 +8,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use crate::message_publish::json_pairs;
-use crate::{Kick, Store, StoreError};
+use crate::{FlowOf, Kick, Store, StoreError};
 
 /// One id of a load: started, or to be looked at again after a wait.
 #[derive(Clone, Debug)]
@@ -42,11 +42,11 @@ with held as materialized (
   select m.id from tikku.message m join unnest($1::uuid[], $2::int8[]) as i(id, fence) on m.id = i.id and m.fence = i.fence
   where m.state = 'delivering' order by m.id for update of m
 )
-update tikku.message m set state = case when m.cancel_requested then 'cancelled' else 'queued' end, lease_until = null,
+update tikku.message m set state = case when m.cancel_requested then 'cancelled' when m.attempt_number > 0 then 'retrying' else 'queued' end, lease_until = null,
   kick_until = case when not m.cancel_requested then tikku.clock_now() + interval '60 seconds' end,
   finished_at = case when m.cancel_requested then tikku.clock_now() end
 from held where m.id = held.id and m.state = 'delivering'
-returning m.id, case when m.state = 'queued' then tikku.ms_until(m.due_at) end as wait_ms, m.account_id";
+returning m.id, case when m.finished_at is null then tikku.ms_until(m.due_at) end as wait_ms, m.account_id, m.flow_key";
 
 impl Store {
     /// Leases those of the messages that are due within 2 s and may start, up to `bytes_max` of bodies. For a message of a flow, the first of that flow
@@ -126,11 +126,20 @@ impl Store {
         Ok(Settled { ids: settled.map(|row| MessageId(row.get("id"))).collect(), kicks: Kick::of_rows(&rows) })
     }
 
-    /// Gives back leases under which nothing was sent; answers what is to be handed to the queue again. S.
+    /// Gives back leases under which nothing was sent; answers what is to be handed to the queue again. S; and where one was to be cancelled,
+    /// a second statement for the next of its flow.
     pub async fn message_release(&self, jobs: &[(MessageId, i64)]) -> Result<Vec<Kick>, StoreError> {
         let ids: Vec<uuid::Uuid> = jobs.iter().map(|(id, _)| id.0).collect();
         let fences: Vec<i64> = jobs.iter().map(|(_, fence)| *fence).collect();
-        Ok(Kick::of_rows(&self.rows(RELEASE, &[(&ids, Type::UUID_ARRAY), (&fences, Type::INT8_ARRAY)]).await?))
+        let rows = self.rows(RELEASE, &[(&ids, Type::UUID_ARRAY), (&fences, Type::INT8_ARRAY)]).await?;
+        let mut kicks = Kick::of_rows(&rows);
+        let over = rows.iter().filter(|row| row.get::<_, Option<i64>>("wait_ms").is_none());
+        let flows: Vec<FlowOf> =
+            over.filter_map(|row| Some((AccountId(row.get("account_id")), row.get::<_, Option<String>>("flow_key")?))).collect();
+        if !flows.is_empty() {
+            kicks.extend(self.flow_wake(&flows).await?);
+        }
+        Ok(kicks)
     }
 }
 

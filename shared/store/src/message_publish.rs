@@ -3,7 +3,7 @@
 use serde_json::json;
 use tikku_domain::flow::Flow;
 use tikku_domain::ids::{AccountId, MessageId};
-use tikku_domain::limits::{DELAY_SECONDS_MAX, WINDOW_MS};
+use tikku_domain::limits::{DELAY_SECONDS_MAX, FANOUT_MESSAGES_MAX, WINDOW_MS};
 use tikku_domain::publish::{NewMessage, Target};
 use tikku_domain::retry::Backoff;
 use tokio_postgres::Row;
@@ -70,7 +70,7 @@ pub enum PublishedItem {
     TooLate,
     /// There is no such fanout.
     NoFanout,
-    /// The body, once for each endpoint of the fanout, is more than `limits::FANOUT_BODIES_BYTES_MAX`.
+    /// The fanouts of the request together would make more messages than `limits::FANOUT_MESSAGES_MAX`, or more bytes than `limits::FANOUT_BODIES_BYTES_MAX`.
     TooLarge,
 }
 
@@ -93,7 +93,7 @@ select tikku.message_publish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 
 
 /// Publishes many.
 pub const PUBLISH_BATCH: &str = "-- message::publish_batch
-select n, verdict, id, state, wait_ms, url, account_id from tikku.message_publish_batch($1, $2::text::json, $3, $4, $5)";
+select n, verdict, id, state, wait_ms, url, account_id from tikku.message_publish_batch($1, $2::text::json, $3, $4, $5, $6)";
 
 /// Copies a message: same content, fresh state, due now.
 pub const RESEND: &str = "-- message::resend
@@ -150,6 +150,7 @@ impl Store {
                     (&key_hash, Type::BYTEA),
                     (&json, Type::TEXT),
                     (&bodies, Type::BYTEA_ARRAY),
+                    (&FANOUT_MESSAGES_MAX, Type::INT8),
                     (&delay_max_ms, Type::INT8),
                     (&window_ms, Type::INT8),
                 ],

@@ -32,10 +32,10 @@ impl Kick {
 /// A flow of an account.
 pub type FlowOf = (AccountId, String);
 
-/// What a claim took.
+/// What a claim took, or a sweep looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claimed {
-    /// How many rows; none when there is nothing left to take.
+    /// How many rows, or flows and breakers; none when there is nothing left.
     pub rows: usize,
     /// What is to be handed to the queue.
     pub kicks: Vec<Kick>,
@@ -83,6 +83,10 @@ select id, wait_ms, account_id from tikku.flow_wake($1, $2)";
 pub const SWEEP: &str = "-- flow::sweep
 select id, wait_ms, account_id from tikku.waiting_sweep($1)";
 
+/// Has tick look at waiting flows at once.
+pub const FLOW_UNKICK: &str = "-- flow::unkick
+update tikku.flow set next_at = tikku.clock_now() where waiting";
+
 /// Forgets what an in-memory queue held before its process ended.
 pub const UNKICK: &str = "-- message::unkick
 with held as materialized (
@@ -117,9 +121,16 @@ impl Store {
         Ok(Kick::of_rows(&self.rows(WAKE, &[(&accounts, Type::UUID_ARRAY), (&keys, Type::TEXT_ARRAY)]).await?))
     }
 
-    /// Looks after at most `most` flows and breakers for which rows were left waiting. F.
-    pub async fn waiting_sweep(&self, most: i32) -> Result<Vec<Kick>, StoreError> {
-        Ok(Kick::of_rows(&self.rows(SWEEP, &[(&most, Type::INT4)]).await?))
+    /// Looks after at most `most` flows and breakers each for which rows were left waiting; answers how many there were. F.
+    pub async fn waiting_sweep(&self, most: i32) -> Result<Claimed, StoreError> {
+        let rows = self.rows(SWEEP, &[(&most, Type::INT4)]).await?;
+        let looked = rows.iter().filter(|row| row.get::<_, Option<uuid::Uuid>>("id").is_none()).count();
+        Ok(Claimed { rows: looked, kicks: Kick::of_rows(&rows) })
+    }
+
+    /// Has tick look at once at the flows whose next rows a dead queue may have held. S.
+    pub async fn flow_unkick(&self) -> Result<(), StoreError> {
+        self.rows(FLOW_UNKICK, &[]).await.map(|_none| ())
     }
 
     /// Leaves at most `most` rows that a dead queue held to the next tick; answers how many. S.

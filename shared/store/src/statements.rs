@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// Every statement.
-pub const ALL: [&str; 59] = [
+pub const ALL: [&str; 60] = [
     account::CHANGE,
     account::CREATE,
     account::FIND,
@@ -45,6 +45,7 @@ pub const ALL: [&str; 59] = [
     message_read::GET,
     message_read::LIST,
     message_tick::CLAIM,
+    message_tick::FLOW_UNKICK,
     message_tick::REAP,
     message_tick::SWEEP,
     message_tick::UNKICK,

@@ -172,6 +172,7 @@ fn connections_to_an_endpoint_are_used_again_by_a_warm_instance() {
         }
         let connections: BTreeSet<usize> = endpoint.received().iter().map(|push| push.connection).collect();
         let instances = if d.host == Host::Dev { 1 } else { 4 };
-        assert!(connections.len() <= instances, "24 pushes took {} connections of {instances} instances", connections.len());
+        // One more, where a push began before the connection of the last was back.
+        assert!(connections.len() <= instances + 1, "24 pushes took {} connections of {instances} instances", connections.len());
     });
 }
