@@ -6,18 +6,20 @@ use tokio_postgres::error::SqlState;
 use crate::{Store, StoreError};
 
 /// Version, name and text of every migration, in order.
-pub const MIGRATIONS: [(i32, &str, &str); 11] = [
+pub const MIGRATIONS: [(i32, &str, &str); 13] = [
     (1, "clock", include_str!("../../../migrations/0001_clock.sql")),
     (2, "accounts", include_str!("../../../migrations/0002_accounts.sql")),
     (3, "messages", include_str!("../../../migrations/0003_messages.sql")),
     (4, "message_functions", include_str!("../../../migrations/0004_message_functions.sql")),
     (5, "platform", include_str!("../../../migrations/0005_platform.sql")),
     (6, "publish", include_str!("../../../migrations/0006_publish.sql")),
-    (7, "delivery", include_str!("../../../migrations/0007_delivery.sql")),
-    (8, "schedules", include_str!("../../../migrations/0008_schedules.sql")),
-    (9, "accounts", include_str!("../../../migrations/0009_accounts.sql")),
-    (10, "fanouts", include_str!("../../../migrations/0010_fanouts.sql")),
-    (11, "sql_api", include_str!("../../../migrations/0011_sql_api.sql")),
+    (7, "flows", include_str!("../../../migrations/0007_flows.sql")),
+    (8, "breakers", include_str!("../../../migrations/0008_breakers.sql")),
+    (9, "delivery", include_str!("../../../migrations/0009_delivery.sql")),
+    (10, "schedules", include_str!("../../../migrations/0010_schedules.sql")),
+    (11, "accounts", include_str!("../../../migrations/0011_accounts.sql")),
+    (12, "fanouts", include_str!("../../../migrations/0012_fanouts.sql")),
+    (13, "sql_api", include_str!("../../../migrations/0013_sql_api.sql")),
 ];
 
 /// The version this code wants.
