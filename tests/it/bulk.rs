@@ -70,7 +70,7 @@ async fn ten_thousand_dead_letters_are_retried_once_each_while_they_and_others_f
         }
         failed as i64
     });
-    let others = {
+    let fail_others = || {
         let world = world.clone();
         tokio::spawn(async move {
             for _ in 0..200 {
@@ -79,6 +79,7 @@ async fn ten_thousand_dead_letters_are_retried_once_each_while_they_and_others_f
             }
         })
     };
+    let mut others = None;
     let (mut done, mut bulk) = (0, everything());
     loop {
         let (view, kicks) = world.store.message_retry_many(world.account, &bulk).await.unwrap();
@@ -90,13 +91,15 @@ async fn ten_thousand_dead_letters_are_retried_once_each_while_they_and_others_f
         assert!(view.count > 0 && kicks.iter().all(|kick| kick.wait_ms == 0 && kick.account == world.account));
         done += view.count;
         hand_over.send(ids(&kicks)).unwrap();
+        // From when the first call has begun.
+        others.get_or_insert_with(fail_others);
         if view.remaining == 0 {
             break;
         }
         bulk = request(&json!({ "filter": {}, "asOf": view.as_of }));
     }
     drop(hand_over);
-    others.await.unwrap();
+    others.unwrap().await.unwrap();
     assert_eq!((done, worker.await.unwrap()), (ROWS, ROWS));
     // A retry and a start each raise the fence: those that failed later were started and not retried.
     assert_eq!(count(&world, "state = 'failed' and fence = 2 and attempts = 1").await, ROWS, "once each, with a fresh budget");

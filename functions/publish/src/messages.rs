@@ -88,7 +88,7 @@ pub async fn retry(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, IdText(id): 
     let caller = auth::caller(&ctx, &headers, Needs::Publish).await?;
     let id = request::id(&id, "message")?;
     done(ctx.store.message_retry(caller.account, id).await?, "retried")?;
-    ctx.kick(&[Kick { id, wait_ms: 0, account: caller.account }]).await;
+    ctx.kick(&[Kick { id, wait_ms: 0, account: caller.account, line: 0 }]).await;
     show(&ctx, caller.account, id, StatusCode::OK).await
 }
 

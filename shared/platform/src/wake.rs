@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn parcels_share_a_second_and_an_account_and_are_bounded() {
         let id: MessageId = "msg_0192f3ab000070008000000000000001".parse().unwrap();
-        let kick = |wait_ms, account| Kick { id, wait_ms, account: AccountId(uuid::Uuid::from_u128(account)) };
+        let kick = |wait_ms, account| Kick { id, wait_ms, account: AccountId(uuid::Uuid::from_u128(account)), line: 0 };
         let packed = parcels(&[kick(999, 1), kick(1000, 1), kick(0, 1), kick(5, 1), kick(99_999_999, 1), kick(0, 2)], 2);
         let shape: Vec<(u16, u128, usize)> = packed.iter().map(|p| (p.delay_s, p.account.0.as_u128(), p.ids.len())).collect();
         assert_eq!(shape, [(0, 1, 2), (0, 1, 1), (0, 2, 1), (1, 1, 1), (900, 1, 1)]);

@@ -122,7 +122,7 @@ fn kicks(row: &Row, account: AccountId) -> Vec<Kick> {
     let ids: Option<Vec<uuid::Uuid>> = row.get("kicks");
     let waits: Option<Vec<i64>> = row.get("waits_ms");
     let pairs = ids.unwrap_or_default().into_iter().zip(waits.unwrap_or_default());
-    pairs.map(|(id, wait_ms)| Kick { id: MessageId(id), wait_ms: wait_ms.unsigned_abs(), account }).collect()
+    pairs.map(|(id, wait_ms)| Kick { id: MessageId(id), wait_ms: wait_ms.unsigned_abs(), account, line: 0 }).collect()
 }
 
 fn view(row: &Row, most: i64) -> FlowState {

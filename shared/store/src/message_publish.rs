@@ -135,7 +135,14 @@ impl Store {
                 ],
             )
             .await?;
-        published(&row.get::<_, Vec<Option<String>>>(0))
+        let published = published(&row.get::<_, Vec<Option<String>>>(0))?;
+        Ok(match published {
+            Published::Accepted { id, state, kick } => {
+                let flow_key = flow_key.map(String::as_str);
+                Published::Accepted { id, state, kick: kick.map(|kick| kick.in_flow(flow_key)) }
+            }
+            other => other,
+        })
     }
 
     /// Publishes many messages, to URLs and fanouts, under a key's SHA-256: all of them in one transaction, each with its own answer. F.
@@ -161,7 +168,7 @@ impl Store {
             match row.get("verdict") {
                 "unauthorized" => return Ok(PublishedBatch::Unauthorized),
                 "forbidden" => return Ok(PublishedBatch::Forbidden),
-                _ => add(&mut answers, row)?,
+                _ => add(&mut answers, items, row)?,
             }
         }
         let answers: Option<Vec<PublishedItem>> = answers.into_iter().collect();
@@ -182,16 +189,18 @@ impl Store {
 }
 
 /// Notes a row of a batch's answer at its item.
-fn add(answers: &mut [Option<PublishedItem>], row: &Row) -> Result<(), StoreError> {
+fn add(answers: &mut [Option<PublishedItem>], items: &[NewMessage], row: &Row) -> Result<(), StoreError> {
     let verdict: &str = row.get("verdict");
     let bad = || StoreError::Failed(format!("message_publish_batch answered {verdict}"));
     let n = usize::try_from(row.get::<_, i32>("n")).map_err(|_| bad())?;
-    let item = n.checked_sub(1).and_then(|index| answers.get_mut(index)).ok_or_else(bad)?;
+    let index = n.checked_sub(1).ok_or_else(bad)?;
+    let item = answers.get_mut(index).ok_or_else(bad)?;
+    let flow = items.get(index).and_then(|m| m.flow.as_ref()).map(|flow| flow.key.as_str());
     let id = || row.get::<_, Option<uuid::Uuid>>("id").map(MessageId).ok_or_else(bad);
     let put = || {
         let (id, account) = (id()?, AccountId(row.get("account_id")));
         let wait_ms: Option<i64> = row.get("wait_ms");
-        let kick = wait_ms.map(|wait_ms| Kick { id, wait_ms: wait_ms.unsigned_abs(), account });
+        let kick = wait_ms.map(|wait_ms| Kick { id, wait_ms: wait_ms.unsigned_abs(), account, line: 0 }.in_flow(flow));
         Ok::<_, StoreError>(Put { id, state: row.get("state"), url: row.get("url"), kick })
     };
     match (verdict, &mut *item) {
@@ -254,7 +263,7 @@ fn published(answer: &[Option<String>]) -> Result<Published, StoreError> {
     let kick = || {
         let Ok(wait) = part(3) else { return Ok(None) };
         let (wait_ms, account) = (wait.parse().map_err(|_| bad())?, part(4)?.parse().map(AccountId).map_err(|_| bad())?);
-        Ok::<_, StoreError>(Some(Kick { id: id()?, wait_ms, account }))
+        Ok::<_, StoreError>(Some(Kick { id: id()?, wait_ms, account, line: 0 }))
     };
     Ok(match part(0)? {
         "accepted" => Published::Accepted { id: id()?, state: state()?, kick: kick()? },

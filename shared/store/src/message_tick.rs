@@ -1,5 +1,7 @@
 //! The statements of tick over messages: hand over what the queue does not hold, give up lost leases.
 
+use std::hash::{Hash, Hasher};
+
 use tikku_domain::ids::{AccountId, MessageId};
 use tikku_domain::limits::{LOST_MAX, WINDOW_MS};
 use tokio_postgres::Row;
@@ -16,6 +18,8 @@ pub struct Kick {
     pub wait_ms: u64,
     /// Whose it is: queues that can are fair between accounts.
     pub account: AccountId,
+    /// Within the account: 0, or a number of its flow's own where many of one flow come at once, so that they hold up no others.
+    pub line: u64,
 }
 
 impl Kick {
@@ -23,9 +27,16 @@ impl Kick {
     pub(crate) fn of_rows(rows: &[Row]) -> Vec<Self> {
         let kick = |row: &Row| {
             let wait_ms = row.get::<_, Option<i64>>("wait_ms")?.unsigned_abs();
-            Some(Self { id: MessageId(row.get("id")), wait_ms, account: AccountId(row.get("account_id")) })
+            Some(Self { id: MessageId(row.get("id")), wait_ms, account: AccountId(row.get("account_id")), line: 0 })
         };
         rows.iter().filter_map(kick).collect()
+    }
+
+    /// The same in the line of its flow.
+    pub(crate) fn in_flow(self, flow: Option<&str>) -> Self {
+        let mut hasher = std::hash::DefaultHasher::new();
+        flow.hash(&mut hasher);
+        Self { line: flow.map_or(0, |_key| hasher.finish()), ..self }
     }
 }
 
@@ -69,7 +80,7 @@ update tikku.message m set kicks = least(m.kicks + 1, 5)::smallint,
   kick_until = case when m.due_at <= tikku.clock_now() and tikku.flow_waits(m.account_id, m.flow_key) then 'infinity'
     else greatest(m.due_at, tikku.clock_now()) + least(interval '60 seconds' * power(2, m.kicks), interval '15 minutes') end
 where m.id = any(array(table due))
-returning m.id, case when m.kick_until < 'infinity' then tikku.ms_until(m.due_at) end as wait_ms, m.account_id";
+returning m.id, case when m.kick_until < 'infinity' then tikku.ms_until(m.due_at) end as wait_ms, m.account_id, m.flow_key";
 
 /// Gives up leases that ran out: the attempt is recorded as lost and spends no budget, but has its own cap.
 pub const REAP: &str = "-- message::reap
@@ -100,7 +111,9 @@ impl Store {
     /// Takes at most `most` rows that the queue does not hold. S.
     pub async fn message_claim(&self, most: i64) -> Result<Claimed, StoreError> {
         let rows = self.rows(CLAIM, &[(&most, Type::INT8)]).await?;
-        Ok(Claimed { rows: rows.len(), kicks: Kick::of_rows(&rows) })
+        let kicks =
+            rows.iter().flat_map(|row| Kick::of_rows(std::slice::from_ref(row)).into_iter().map(|kick| kick.in_flow(row.get("flow_key"))));
+        Ok(Claimed { rows: rows.len(), kicks: kicks.collect() })
     }
 
     /// Gives up at most `most` lost leases. F.

@@ -40,7 +40,8 @@ impl Queue {
 /// What does not fit is dropped, as a queue may: tick hands it over later.
 const HELD_MAX: usize = 200_000;
 
-/// Timers in memory, each id at most once, at its earliest time. Accounts take turns: one with a million due ids holds up no other.
+/// Timers in memory, each id at most once, at its earliest time. Accounts take turns, and within an account its lines do: a million due ids of one hold
+/// up no other.
 #[derive(Debug, Default)]
 pub struct MemoryQueue {
     timers: Mutex<Timers>,
@@ -49,23 +50,52 @@ pub struct MemoryQueue {
 
 #[derive(Debug, Default)]
 struct Timers {
-    later: BinaryHeap<Reverse<(u64, MessageId, AccountId)>>,
+    later: BinaryHeap<Reverse<(u64, MessageId, AccountId, u64)>>,
     held: HashMap<MessageId, u64>,
-    /// What is due, by account, and the accounts in the order of their turns.
-    due: HashMap<AccountId, VecDeque<(u64, MessageId)>>,
+    /// What is due, by account and line, and the accounts in the order of their turns.
+    due: HashMap<AccountId, Lines>,
     turns: VecDeque<AccountId>,
+}
+
+/// What is due of one account: its lines, and their turns.
+#[derive(Debug, Default)]
+struct Lines {
+    due: HashMap<u64, VecDeque<(u64, MessageId)>>,
+    turns: VecDeque<u64>,
+}
+
+impl Lines {
+    fn push(&mut self, line: u64, at_ms: u64, id: MessageId) {
+        let ids = self.due.entry(line).or_default();
+        if ids.is_empty() {
+            self.turns.push_back(line);
+        }
+        ids.push_back((at_ms, id));
+    }
+
+    fn pop(&mut self) -> Option<(u64, MessageId)> {
+        let line = self.turns.pop_front()?;
+        let ids = self.due.get_mut(&line)?;
+        let first = ids.pop_front();
+        if ids.is_empty() {
+            self.due.remove(&line);
+        } else {
+            self.turns.push_back(line);
+        }
+        first
+    }
 }
 
 impl Timers {
     /// Moves what is due by now to its account.
     fn ripen(&mut self, now_ms: u64) {
-        while let Some(Reverse((at_ms, id, account))) = self.later.peek().copied().filter(|Reverse((at_ms, ..))| *at_ms <= now_ms) {
+        while let Some(Reverse((at_ms, id, account, line))) = self.later.peek().copied().filter(|Reverse((at_ms, ..))| *at_ms <= now_ms) {
             self.later.pop();
-            let line = self.due.entry(account).or_default();
-            if line.is_empty() {
+            let lines = self.due.entry(account).or_default();
+            if lines.turns.is_empty() {
                 self.turns.push_back(account);
             }
-            line.push_back((at_ms, id));
+            lines.push(line, at_ms, id);
         }
     }
 
@@ -73,9 +103,9 @@ impl Timers {
     fn next(&mut self) -> Option<Kick> {
         loop {
             let account = self.turns.pop_front()?;
-            let line = self.due.get_mut(&account)?;
-            let first = line.pop_front();
-            if line.is_empty() {
+            let lines = self.due.get_mut(&account)?;
+            let first = lines.pop();
+            if lines.turns.is_empty() {
                 self.due.remove(&account);
             } else {
                 self.turns.push_back(account);
@@ -84,7 +114,7 @@ impl Timers {
             // An id that was handed over again for an earlier time leaves its later entry behind.
             if self.held.get(&id) == Some(&at_ms) {
                 self.held.remove(&id);
-                return Some(Kick { id, wait_ms: 0, account });
+                return Some(Kick { id, wait_ms: 0, account, line: 0 });
             }
         }
     }
@@ -100,7 +130,7 @@ impl MemoryQueue {
             let sooner = timers.held.get(&kick.id).is_none_or(|held| at_ms < *held);
             if sooner && timers.held.len() < HELD_MAX {
                 timers.held.insert(kick.id, at_ms);
-                timers.later.push(Reverse((at_ms, kick.id, kick.account)));
+                timers.later.push(Reverse((at_ms, kick.id, kick.account, kick.line)));
             }
         }
         drop(timers);
@@ -143,7 +173,7 @@ mod tests {
     use super::*;
 
     fn kick(n: u128, wait_ms: u64) -> Kick {
-        Kick { id: MessageId(uuid::Uuid::from_u128(n)), wait_ms, account: AccountId(uuid::Uuid::from_u128(n / 1000)) }
+        Kick { id: MessageId(uuid::Uuid::from_u128(n)), wait_ms, account: AccountId(uuid::Uuid::from_u128(n / 1000)), line: 0 }
     }
 
     fn numbers(kicks: Vec<Kick>) -> Vec<u128> {
@@ -178,5 +208,13 @@ mod tests {
         assert_eq!(numbers(queue.take(6).await), [0, 1000, 2000, 1, 2001, 2]);
         assert_eq!(queue.take(1000).await.len(), 897);
         assert!(queue.timers().due.is_empty() && queue.timers().turns.is_empty() && queue.timers().held.is_empty());
+    }
+
+    #[tokio::test]
+    async fn lines_of_an_account_take_turns_within_its_own() {
+        let queue = MemoryQueue::default();
+        queue.send(&(0..500).map(|n| Kick { line: 7, ..kick(n, 0) }).collect::<Vec<_>>());
+        queue.send(&[kick(500, 0), Kick { line: 8, ..kick(501, 0) }, kick(1000, 0), kick(1001, 0)]);
+        assert_eq!(numbers(queue.take(7).await), [0, 1000, 500, 1001, 501, 1, 2]);
     }
 }
