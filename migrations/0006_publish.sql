@@ -222,13 +222,13 @@ begin
       url := null;
       id := null;
       select count(*) into v_copies from tikku.fanout_endpoint x where x.account_id = c.account_id and x.fanout = c.fanout and not x.paused;
-      v_copies_left := v_copies_left - v_copies;
-      v_bytes_left := v_bytes_left - v_copies * coalesce(octet_length(c.body), 0);
-      if v_copies_left < 0 or v_bytes_left < 0 then
+      if v_copies > v_copies_left or v_copies * coalesce(octet_length(c.body), 0) > v_bytes_left then
         verdict := 'too_large';
         return next;
         continue;
       end if;
+      v_copies_left := v_copies_left - v_copies;
+      v_bytes_left := v_bytes_left - v_copies * coalesce(octet_length(c.body), 0);
       verdict := 'fanout';
       return next;
       for verdict, id, state, wait_ms, url in

@@ -10,8 +10,14 @@ use crate::{examples, field_rules};
 
 /// The document with all that its operations share.
 pub fn complete(mut document: Value) -> Value {
-    for item in members(&mut document["paths"]) {
+    for (path, item) in document["paths"].as_object_mut().into_iter().flatten() {
         for operation in members(item) {
+            operation
+                .get_mut("parameters")
+                .and_then(Value::as_array_mut)
+                .into_iter()
+                .flatten()
+                .for_each(|one| field_rules::cursor(path, one));
             answer(operation);
         }
     }

@@ -12,7 +12,7 @@ pub fn if_match(headers: &HeaderMap) -> Result<IfMatch, Problem> {
         return Ok(IfMatch::Any);
     }
     let text: Vec<String> = lines.map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned()).collect();
-    IfMatch::parse(&text.join(", ")).map_err(|error| Problem::new(Kind::InvalidRequest, error.to_string()))
+    IfMatch::parse(&text.join(", ")).map_err(|error| Problem::invalid_field("If-Match", error.to_string()))
 }
 
 /// The answer with its ETag.

@@ -25,6 +25,11 @@ pub fn add(schemas: &mut Value) {
                 }
             }
         }
+        if name == "BatchRequest" {
+            // Nothing in it is refused as a whole: what is no message has its own result.
+            let items = &mut properties["messages"]["items"];
+            *items = json!({ "anyOf": [items.take(), {}] });
+        }
         let refused = refused(properties);
         if request && !refused.is_empty() {
             schema["not"] = json!({ "anyOf": refused });
@@ -59,11 +64,31 @@ pub fn parameter(parameter: &mut Value) {
     }
 }
 
+/// Adds what the cursor of the list at this path can be: what the page before ended with.
+pub fn cursor(path: &str, parameter: &mut Value) {
+    let id = |prefix: &str| json!({ "pattern": format!("^{prefix}_[0-9a-f]{{32}}$") });
+    let rule = match path {
+        _ if parameter["name"] != "cursor" => return,
+        "/v1/messages" | "/v1/dlq" => id("msg"),
+        "/v1/keys" => id("key"),
+        "/v1/schedules" => id("sch"),
+        "/v1/breakers" => id("brk"),
+        "/v1/fanouts" => fanout_name(),
+        "/v1/flows" => json!({ "minLength": 1, "maxLength": limits::FLOW_KEY_CHARS_MAX, "pattern": "^[^\\u0000]+$" }),
+        _ => return,
+    };
+    merge(&mut parameter["schema"], rule);
+}
+
+fn fanout_name() -> Value {
+    json!({ "pattern": "^[A-Za-z0-9._-]{1,64}$", "not": { "enum": [".", ".."] } })
+}
+
 fn of_parameters() -> [(&'static str, Value); 3] {
     let tag = "(W/)?\"[!#-~]*\"";
     [
-        ("ifMatch", json!({ "pattern": format!("^(\\*|{tag}( ?, ?{tag}){{0,{}}})$", limits::ETAGS_MAX - 1) })),
-        ("name", json!({ "pattern": "^[A-Za-z0-9._-]{1,64}$", "not": { "enum": [".", ".."] } })),
+        ("ifMatch", json!({ "minLength": 1, "pattern": format!("^(\\*|{tag}( ?, ?{tag}){{0,{}}})$", limits::ETAGS_MAX - 1) })),
+        ("name", fanout_name()),
         ("key", json!({ "minLength": 1, "maxLength": limits::FLOW_KEY_CHARS_MAX })),
     ]
 }

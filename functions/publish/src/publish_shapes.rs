@@ -83,7 +83,7 @@ pub struct FlowControlRequest {
 #[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "describes what domain::batch reads")]
 pub struct BatchRequest {
-    /// Each is judged alone. The whole request has at most 5 MiB.
+    /// Each is judged alone: what is no message is refused in its place among the results. The whole request has at most 5 MiB.
     #[schema(min_items = 1, max_items = 1000)]
     messages: Vec<PublishRequest>,
 }
@@ -99,6 +99,14 @@ pub struct RawBody(Vec<u8>);
 #[into_params(parameter_in = Header)]
 #[allow(dead_code, reason = "describes what domain::raw_publish reads")]
 pub struct RawOptions {
+    /// Names of headers of this request, with commas between them, that are pushed as they came, such as a third party's signature; those
+    /// that it does not have are passed over. Names that HTTP or Tikku own are refused, and authorization.
+    #[param(
+        rename = "Tikku-Forward",
+        pattern = "^[A-Za-z0-9!#$%&'*+.^_`|~-]+( ?, ?[A-Za-z0-9!#$%&'*+.^_`|~-]+){0,63}$",
+        example = "x-github-event,x-hub-signature-256"
+    )]
+    forward: Option<String>,
     /// As delaySeconds.
     #[param(rename = "Tikku-Delay-Seconds", minimum = 0, maximum = 315_360_000)]
     delay_seconds: Option<i64>,

@@ -80,7 +80,8 @@ fn mismatch(id: MessageId) -> Problem {
     Problem::new(Kind::IdempotencyMismatch, detail)
 }
 
-fn too_large() -> Problem {
+/// A fanout that would make too many messages or bytes.
+pub fn too_large() -> Problem {
     let mib = limits::FANOUT_BODIES_BYTES_MAX / (1024 * 1024);
     let detail = format!(
         "the fanouts of a request may make {} messages with {mib} MiB of bodies, counted once for each endpoint; nothing of this one was sent",

@@ -54,7 +54,7 @@ pub async fn publish(State(ctx): State<Arc<Ctx>>, request: Request<Body>) -> Res
         Err(errors) => {
             // A stranger learns that the key is wrong before what is wrong with the message.
             auth::caller(&ctx, &head.headers, Needs::Publish).await?;
-            return Err(errors.into());
+            return Err(raw_publish::refusal(destination, errors).into());
         }
     };
     let answer = publishing::one(&ctx, &hash, message).await?.map_err(raw_publish::renamed)?;
@@ -73,7 +73,8 @@ macro_rules! described {
         ///
         /// The destination follows in the path as it is, not percent-encoded: `/v1/publish/https://example.com/hook?a=b`, or the name of a fanout.
         /// Options are headers, or query parameters of the same name in lower case, such as `tikku-delay-seconds=60`; other query parameters
-        /// belong to the destination. A header `Tikku-Forward-X: y` is pushed as `X: y`; no other header but Content-Type is passed on.
+        /// belong to the destination. Content-Type and Content-Encoding are passed on, and the headers that `Tikku-Forward` names; a header
+        /// `Tikku-Forward-X: y` is pushed as `X: y`. No other header is passed on.
         #[utoipa::path($method, path = "/v1/publish/{destination}", operation_id = $id, security(("key" = ["publish"]), ("keyInUrl" = ["publish"])), tag = "messages",
             params(("destination" = String, Path, description = "A URL as it is written, or the name of a fanout"), RawOptions),
             $($body)*

@@ -129,6 +129,7 @@ pub async fn run(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, IdText(id): Id
     let puts = match ctx.store.schedule_run(caller.account, id).await? {
         ScheduleRan::Done(puts) => puts,
         ScheduleRan::Missing => return Err(Problem::not_found("schedule").into()),
+        ScheduleRan::TooLarge => return Err(publishing::too_large().into()),
         ScheduleRan::NoFanout => return Err(Problem::new(Kind::Conflict, "the schedule's fanout does not exist").into()),
     };
     let kicks: Vec<Kick> = puts.iter().filter_map(|put| put.kick).collect();

@@ -465,28 +465,32 @@ export interface paths {
          * Publishes the request itself: method, content type and body are pushed as they came, byte for byte, up to 4 MiB.
          * @description The destination follows in the path as it is, not percent-encoded: `/v1/publish/https://example.com/hook?a=b`, or the name of a fanout.
          *     Options are headers, or query parameters of the same name in lower case, such as `tikku-delay-seconds=60`; other query parameters
-         *     belong to the destination. A header `Tikku-Forward-X: y` is pushed as `X: y`; no other header but Content-Type is passed on.
+         *     belong to the destination. Content-Type and Content-Encoding are passed on, and the headers that `Tikku-Forward` names; a header
+         *     `Tikku-Forward-X: y` is pushed as `X: y`. No other header is passed on.
          */
         get: operations["publishRawGet"];
         /**
          * Publishes the request itself: method, content type and body are pushed as they came, byte for byte, up to 4 MiB.
          * @description The destination follows in the path as it is, not percent-encoded: `/v1/publish/https://example.com/hook?a=b`, or the name of a fanout.
          *     Options are headers, or query parameters of the same name in lower case, such as `tikku-delay-seconds=60`; other query parameters
-         *     belong to the destination. A header `Tikku-Forward-X: y` is pushed as `X: y`; no other header but Content-Type is passed on.
+         *     belong to the destination. Content-Type and Content-Encoding are passed on, and the headers that `Tikku-Forward` names; a header
+         *     `Tikku-Forward-X: y` is pushed as `X: y`. No other header is passed on.
          */
         put: operations["publishRawPut"];
         /**
          * Publishes the request itself: method, content type and body are pushed as they came, byte for byte, up to 4 MiB.
          * @description The destination follows in the path as it is, not percent-encoded: `/v1/publish/https://example.com/hook?a=b`, or the name of a fanout.
          *     Options are headers, or query parameters of the same name in lower case, such as `tikku-delay-seconds=60`; other query parameters
-         *     belong to the destination. A header `Tikku-Forward-X: y` is pushed as `X: y`; no other header but Content-Type is passed on.
+         *     belong to the destination. Content-Type and Content-Encoding are passed on, and the headers that `Tikku-Forward` names; a header
+         *     `Tikku-Forward-X: y` is pushed as `X: y`. No other header is passed on.
          */
         post: operations["publishRawPost"];
         /**
          * Publishes the request itself: method, content type and body are pushed as they came, byte for byte, up to 4 MiB.
          * @description The destination follows in the path as it is, not percent-encoded: `/v1/publish/https://example.com/hook?a=b`, or the name of a fanout.
          *     Options are headers, or query parameters of the same name in lower case, such as `tikku-delay-seconds=60`; other query parameters
-         *     belong to the destination. A header `Tikku-Forward-X: y` is pushed as `X: y`; no other header but Content-Type is passed on.
+         *     belong to the destination. Content-Type and Content-Encoding are passed on, and the headers that `Tikku-Forward` names; a header
+         *     `Tikku-Forward-X: y` is pushed as `X: y`. No other header is passed on.
          */
         delete: operations["publishRawDelete"];
         options?: never;
@@ -494,14 +498,16 @@ export interface paths {
          * Publishes the request itself: method, content type and body are pushed as they came, byte for byte, up to 4 MiB.
          * @description The destination follows in the path as it is, not percent-encoded: `/v1/publish/https://example.com/hook?a=b`, or the name of a fanout.
          *     Options are headers, or query parameters of the same name in lower case, such as `tikku-delay-seconds=60`; other query parameters
-         *     belong to the destination. A header `Tikku-Forward-X: y` is pushed as `X: y`; no other header but Content-Type is passed on.
+         *     belong to the destination. Content-Type and Content-Encoding are passed on, and the headers that `Tikku-Forward` names; a header
+         *     `Tikku-Forward-X: y` is pushed as `X: y`. No other header is passed on.
          */
         head: operations["publishRawHead"];
         /**
          * Publishes the request itself: method, content type and body are pushed as they came, byte for byte, up to 4 MiB.
          * @description The destination follows in the path as it is, not percent-encoded: `/v1/publish/https://example.com/hook?a=b`, or the name of a fanout.
          *     Options are headers, or query parameters of the same name in lower case, such as `tikku-delay-seconds=60`; other query parameters
-         *     belong to the destination. A header `Tikku-Forward-X: y` is pushed as `X: y`; no other header but Content-Type is passed on.
+         *     belong to the destination. Content-Type and Content-Encoding are passed on, and the headers that `Tikku-Forward` names; a header
+         *     `Tikku-Forward-X: y` is pushed as `X: y`. No other header is passed on.
          */
         patch: operations["publishRawPatch"];
         trace?: never;
@@ -822,8 +828,8 @@ export interface components {
          *     }
          */
         BatchRequest: {
-            /** @description Each is judged alone. The whole request has at most 5 MiB. */
-            messages: components["schemas"]["PublishRequest"][];
+            /** @description Each is judged alone: what is no message is refused in its place among the results. The whole request has at most 5 MiB. */
+            messages: (components["schemas"]["PublishRequest"] | unknown)[];
         };
         /** @description What became of one message of a batch. */
         BatchResult: components["schemas"]["Accepted"] | components["schemas"]["AcceptedFanout"] | components["schemas"]["Refused"];
@@ -3445,6 +3451,12 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
+                /**
+                 * @description Names of headers of this request, with commas between them, that are pushed as they came, such as a third party's signature; those
+                 *     that it does not have are passed over. Names that HTTP or Tikku own are refused, and authorization.
+                 * @example x-github-event,x-hub-signature-256
+                 */
+                "Tikku-Forward"?: string;
                 /** @description As delaySeconds. */
                 "Tikku-Delay-Seconds"?: number;
                 /** @description As notBefore. */
@@ -3532,6 +3544,12 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
+                /**
+                 * @description Names of headers of this request, with commas between them, that are pushed as they came, such as a third party's signature; those
+                 *     that it does not have are passed over. Names that HTTP or Tikku own are refused, and authorization.
+                 * @example x-github-event,x-hub-signature-256
+                 */
+                "Tikku-Forward"?: string;
                 /** @description As delaySeconds. */
                 "Tikku-Delay-Seconds"?: number;
                 /** @description As notBefore. */
@@ -3625,6 +3643,12 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
+                /**
+                 * @description Names of headers of this request, with commas between them, that are pushed as they came, such as a third party's signature; those
+                 *     that it does not have are passed over. Names that HTTP or Tikku own are refused, and authorization.
+                 * @example x-github-event,x-hub-signature-256
+                 */
+                "Tikku-Forward"?: string;
                 /** @description As delaySeconds. */
                 "Tikku-Delay-Seconds"?: number;
                 /** @description As notBefore. */
@@ -3718,6 +3742,12 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
+                /**
+                 * @description Names of headers of this request, with commas between them, that are pushed as they came, such as a third party's signature; those
+                 *     that it does not have are passed over. Names that HTTP or Tikku own are refused, and authorization.
+                 * @example x-github-event,x-hub-signature-256
+                 */
+                "Tikku-Forward"?: string;
                 /** @description As delaySeconds. */
                 "Tikku-Delay-Seconds"?: number;
                 /** @description As notBefore. */
@@ -3811,6 +3841,12 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
+                /**
+                 * @description Names of headers of this request, with commas between them, that are pushed as they came, such as a third party's signature; those
+                 *     that it does not have are passed over. Names that HTTP or Tikku own are refused, and authorization.
+                 * @example x-github-event,x-hub-signature-256
+                 */
+                "Tikku-Forward"?: string;
                 /** @description As delaySeconds. */
                 "Tikku-Delay-Seconds"?: number;
                 /** @description As notBefore. */
@@ -3898,6 +3934,12 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
+                /**
+                 * @description Names of headers of this request, with commas between them, that are pushed as they came, such as a third party's signature; those
+                 *     that it does not have are passed over. Names that HTTP or Tikku own are refused, and authorization.
+                 * @example x-github-event,x-hub-signature-256
+                 */
+                "Tikku-Forward"?: string;
                 /** @description As delaySeconds. */
                 "Tikku-Delay-Seconds"?: number;
                 /** @description As notBefore. */

@@ -4,8 +4,9 @@
 use serde_json::{Map, Value};
 
 use crate::fields::{FieldError, Fields, shown};
+use crate::header_rules;
 use crate::limits::ERRORS_MAX;
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use crate::publish::{self, NewMessage, Payload, Rules};
 
 /// How an option's text becomes a JSON value.
@@ -41,8 +42,13 @@ const OPTIONS: [(&str, &str, Form); 18] = [
     ("Tikku-Backoff-Jitter", "/backoff/jitter", Form::Literal),
 ];
 
+const TWICE: &str = "is given more than once: it is a header or a query parameter";
 const PREFIX: &str = "tikku-";
 const FORWARD: &str = "forward-";
+/// The option that names headers to pass as they came.
+const PASSED: &str = "Tikku-Forward";
+/// These describe the body, so they pass with it.
+const OF_BODY: [&str; 2] = ["content-type", "content-encoding"];
 
 /// Takes the values of `tikku-key` out of a query. Answers them, and the query without them; nothing may be left of it.
 pub fn take_keys(query: &str) -> (Vec<String>, Option<String>) {
@@ -95,10 +101,8 @@ pub fn parse(request: Request<'_>, rules: &Rules<'_>) -> Result<NewMessage, Vec<
         })
     });
     read.destination(request.destination, rest.as_deref());
-    let Options { members, mut headers, content_type, mut errors } = read;
-    if !headers.iter().any(|(name, _)| name == "content-type") {
-        headers.extend(content_type.map(|value| ("content-type".to_owned(), value)));
-    }
+    read.pass(request.headers);
+    let Options { members, headers, mut errors, .. } = read;
     let json = Value::Object(members).to_string();
     let mut fields = Fields::parse(json.as_bytes()).map_err(|error| vec![error])?;
     let target = publish::target(&mut fields, rules.policy);
@@ -118,7 +122,7 @@ pub fn parse(request: Request<'_>, rules: &Rules<'_>) -> Result<NewMessage, Vec<
 struct Options {
     members: Map<String, Value>,
     headers: Vec<(String, String)>,
-    content_type: Option<String>,
+    passed: Option<Vec<String>>,
     errors: Vec<FieldError>,
 }
 
@@ -146,12 +150,46 @@ impl Options {
 
     fn header(&mut self, name: &str, value: &[u8]) {
         // A push of another Tikku says which attempt it is.
-        let wanted = name == "content-type" || name.starts_with(PREFIX) && name != "tikku-attempt";
+        let wanted = name.starts_with(PREFIX) && name != "tikku-attempt";
         match std::str::from_utf8(value) {
             _ if !wanted => {}
             Err(_) => self.refuse(&titled(name), "must be text in UTF-8"),
-            Ok(value) if name == "content-type" => self.content_type = Some(value.to_owned()),
             Ok(value) => self.option(name, value.to_owned()),
+        }
+    }
+
+    /// Takes the list of headers to pass. A name twice is the name once.
+    fn passed(&mut self, list: &str) {
+        let mut names: Vec<(String, String)> = Vec::new();
+        for name in list.split(',').map(|name| name.trim().to_ascii_lowercase()) {
+            if name == "authorization" {
+                self.refuse(PASSED, "cannot name authorization: the API key stands there");
+            } else if !names.iter().any(|(seen, _)| *seen == name) {
+                names.push((name, String::new()));
+            }
+        }
+        for error in header_rules::check(&names).err().unwrap_or_default() {
+            self.refuse(PASSED, &format!("names {:?}: {}", shown(&error.name), error.fault));
+        }
+        if self.passed.replace(names.into_iter().map(|(name, _)| name).collect()).is_some() {
+            self.refuse(PASSED, TWICE);
+        }
+    }
+
+    /// Adds the headers that pass as they came. What a `Tikku-Forward-*` sets stands.
+    fn pass(&mut self, came: &[(&str, &[u8])]) {
+        let named = self.passed.take().unwrap_or_default();
+        for name in OF_BODY.into_iter().chain(named.iter().map(String::as_str)) {
+            if self.headers.iter().any(|(set, _)| set == name) {
+                continue;
+            }
+            let lines = came.iter().filter(|(other, _)| *other == name).map(|(_, value)| std::str::from_utf8(value));
+            match lines.collect::<Result<Vec<_>, _>>() {
+                Ok(lines) if lines.is_empty() => {}
+                // Several lines are one list (RFC 9110, section 5.3); of cookies, RFC 6265, section 5.4.
+                Ok(lines) => self.headers.push((name.to_owned(), lines.join(if name == "cookie" { "; " } else { ", " }))),
+                Err(_) => self.refuse(&titled(name), "must be text in UTF-8"),
+            }
         }
     }
 
@@ -160,6 +198,9 @@ impl Options {
         let bare = name.strip_prefix(PREFIX).unwrap_or(name);
         if let Some(forwarded) = bare.strip_prefix(FORWARD) {
             return self.headers.push((forwarded.to_owned(), value));
+        }
+        if name.eq_ignore_ascii_case(PASSED) {
+            return self.passed(&value);
         }
         let Some((option, pointer, form)) = OPTIONS.iter().find(|(option, ..)| option.eq_ignore_ascii_case(name)) else {
             return self.refuse(&titled(name), "is not an option of a publish");
@@ -177,7 +218,7 @@ impl Options {
             }
         };
         if twice {
-            self.refuse(option, "is given more than once: it is a header or a query parameter");
+            self.refuse(option, TWICE);
         }
     }
 }
@@ -214,9 +255,26 @@ fn titled(name: &str) -> String {
     name.split('-').map(word).collect::<Vec<_>>().join("-")
 }
 
+/// What is wrong with a message, as a problem. A path that names nothing is not found.
+pub fn refusal(destination: &str, errors: Vec<FieldError>) -> Problem {
+    let is_name = absolute(destination).is_none() && absolute(&decoded(destination)).is_none();
+    match errors.as_slice() {
+        [error] if is_name && error.pointer == "destination" => unknown_fanout(),
+        _ => Problem::invalid(errors),
+    }
+}
+
 /// A problem of the JSON that says the same, in the words of the options.
 pub fn renamed(problem: Problem) -> Problem {
-    if problem.errors.is_empty() { problem } else { Problem::invalid(problem.errors.into_iter().map(as_option).collect()) }
+    match problem.errors.as_slice() {
+        [] => problem,
+        [error] if error.pointer == "/fanout" => unknown_fanout(),
+        _ => Problem::invalid(problem.errors.into_iter().map(as_option).collect()),
+    }
+}
+
+fn unknown_fanout() -> Problem {
+    Problem::new(Kind::NotFound, "there is no such fanout in this account; a destination that is a URL begins with https://")
 }
 
 /// An error of the JSON, in the words of the options.

@@ -83,6 +83,56 @@ fn the_body_and_its_content_type_pass_and_nothing_else() {
 }
 
 #[test]
+fn headers_that_are_named_pass_as_they_came() {
+    let came = [
+        ("content-encoding", "gzip"),
+        ("x-event", "push"),
+        ("x-list", "a, b"),
+        ("x-list", "c"),
+        ("cookie", "a=1"),
+        ("cookie", "b=2"),
+        ("x-other", "1"),
+        ("x-set", "came"),
+        ("tikku-forward-x-set", "set"),
+    ];
+    let list = "X-Event, x-list,cookie,x-absent,x-event,x-set,content-encoding";
+    let by_query = read(&format!("https://e.com?tikku-forward={}", list.replace(' ', "%20")), &came, b"x").unwrap();
+    let by_header = read("https://e.com", &[&came[..], &[("tikku-forward", list)]].concat(), b"x").unwrap();
+    let expected = [("x-set", "set"), ("content-encoding", "gzip"), ("x-event", "push"), ("x-list", "a, b, c"), ("cookie", "a=1; b=2")];
+    assert_eq!(by_query.headers, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    assert_eq!(by_query, NewMessage { target: by_query.target.clone(), ..by_header });
+}
+
+#[test]
+fn names_that_cannot_pass_are_refused() {
+    for list in ["", "x-a,,x-b", "x a", "Host", "webhook-id", "tikku-key", "Authorization", "proxy-authorization", "content-length"] {
+        assert_eq!(pointers(read("https://e.com", &[("tikku-forward", list)], b"")), ["Tikku-Forward"], "{list}");
+    }
+    let twice = read("https://e.com?tikku-forward=x-a", &[("tikku-forward", "x-b")], b"");
+    assert_eq!(pointers(twice), ["Tikku-Forward"]);
+    let many = |n: usize| (0..n).map(|i| format!("x-{i}")).collect::<Vec<_>>().join(",");
+    assert!(read("https://e.com", &[("tikku-forward", &many(64))], b"").is_ok());
+    assert_eq!(pointers(read("https://e.com", &[("tikku-forward", &many(65))], b"")), ["Tikku-Forward"]);
+    let long = "é".repeat(1000);
+    let detail = read("https://e.com", &[("tikku-forward", &long)], b"").unwrap_err().remove(0).detail;
+    assert!(detail.starts_with("Tikku-Forward names \"é") && detail.len() < 1000, "{detail}");
+}
+
+#[test]
+fn a_path_that_names_nothing_is_not_found() {
+    let status = |path: &str, headers: &[(&str, &str)]| refusal(path, read(path, headers, b"").unwrap_err()).status;
+    let long = "f".repeat(65);
+    let cases = [(long.as_str(), 404), ("a%00b", 404), ("https://10.0.0.1", 400), ("https%3A%2F%2Fe.com", 400), ("https:e.com", 400)];
+    for (path, expected) in cases {
+        assert_eq!(status(path, &[]), expected, "{path}");
+    }
+    assert_eq!(status(&long, &[("tikku-nope", "1")]), 400);
+    let problem = renamed(Problem::invalid_field("/fanout", "there is no such fanout in this account"));
+    assert!(problem.status == 404 && problem.detail.contains("https://"), "{problem:?}");
+    assert_eq!(renamed(Problem::invalid_field("/notBefore", "notBefore is too late")).errors[0].pointer, "Tikku-Not-Before");
+}
+
+#[test]
 fn every_option_is_a_header_or_a_query_parameter() {
     let options = [
         ("Tikku-Not-Before", "2030-01-01T00:00:00Z"),

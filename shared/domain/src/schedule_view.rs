@@ -62,7 +62,7 @@ pub struct ScheduleView {
     pub last_run_at: Option<String>,
     /// What the last run published.
     pub last_message_ids: Vec<String>,
-    /// What became of the newest due time: fired; skipped, because it would have overlapped; or no_fanout, because its fanout did not exist.
+    /// What became of the newest due time: fired; skipped, because it would have overlapped; no_fanout, because its fanout did not exist; or too_large, because its body was, once for each endpoint.
     pub last_outcome: Option<String>,
     /// One more with every change; runs do not change it.
     pub revision: i64,

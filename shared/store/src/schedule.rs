@@ -45,6 +45,8 @@ pub enum ScheduleRan {
     Missing,
     /// Its fanout does not exist.
     NoFanout,
+    /// Its body, once for each endpoint of its fanout, is too much.
+    TooLarge,
 }
 
 /// The database's clock.
@@ -169,6 +171,7 @@ impl Store {
             match row.get("outcome") {
                 "missing" => return Ok(ScheduleRan::Missing),
                 "no_fanout" => return Ok(ScheduleRan::NoFanout),
+                "too_large" => return Ok(ScheduleRan::TooLarge),
                 _ => {}
             }
             let Some(id) = row.get::<_, Option<uuid::Uuid>>("id").map(MessageId) else { continue };

@@ -117,6 +117,41 @@ fn a_third_partys_webhook_needs_only_a_url_with_a_key_in_it() {
 }
 
 #[test]
+fn headers_that_are_named_arrive_as_they_came() {
+    on(ALL, async |d| {
+        let gzip: Vec<u8> = [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3][..], b"not really, yet nobody may look inside\xff"].concat();
+        let headers = [
+            ("content-type", "application/json"),
+            ("content-encoding", "gzip"),
+            ("x-github-event", "push"),
+            ("x-hub-signature-256", "sha256=0011aabb"),
+            ("x-not-named", "1"),
+        ];
+        let names = "X-GitHub-Event,x-hub-signature-256,x-absent";
+        for by_query in [true, false] {
+            let endpoint = Endpoint::new();
+            let rest = if by_query { format!("/in?a=1&tikku-forward={names}") } else { "/in?a=1".to_owned() };
+            let option = [("tikku-forward", names)];
+            let sent = [&headers[..], &option[usize::from(by_query)..]].concat();
+            d.api.raw("POST", &route(&endpoint, &rest), &sent, gzip.clone()).await.expect(202);
+            let push = endpoint.only(SOON).await;
+            assert_eq!((push.rest.as_str(), push.body.as_ref()), ("/in?a=1", gzip.as_slice()));
+            for (name, value) in headers {
+                assert_eq!(push.header(name), (name != "x-not-named").then_some(value), "{name}");
+            }
+            assert_eq!((push.header("x-absent"), push.header("tikku-forward")), (None, None));
+        }
+        let endpoint = Endpoint::new();
+        for owned in ["host", "authorization", "webhook-id", "tikku-key"] {
+            let path = route(&endpoint, &format!("?tikku-forward=x-a,{owned}"));
+            let problem = d.api.raw("POST", &path, &headers, Vec::new()).await.problem(400);
+            assert_eq!(problem["errors"][0]["pointer"], "Tikku-Forward", "{owned}: {problem:#}");
+        }
+        assert_eq!(endpoint.count(), 0);
+    });
+}
+
+#[test]
 fn options_are_headers_or_query_parameters() {
     on(ALL, async |d| {
         let (endpoint, told) = (Endpoint::new(), Endpoint::new());
@@ -184,7 +219,6 @@ fn what_is_wrong_is_called_by_the_options_name() {
             (here(""), ("tikku-callback-url", "ftp://example.com"), "Tikku-Callback-Url"),
             (here(""), ("tikku-forward-host", "example.com"), "Tikku-Forward-host"),
             ("/v1/publish/http://10.0.0.1/".to_owned(), ("x", "1"), "destination"),
-            ("/v1/publish/no-such-fanout".to_owned(), ("x", "1"), "destination"),
             (format!("/v1/publish/{}", endpoint.url().replace(':', "%3A").replace('/', "%2F")), ("x", "1"), "destination"),
         ];
         for (path, header, pointer) in cases {
@@ -197,7 +231,10 @@ fn what_is_wrong_is_called_by_the_options_name() {
             let refused = d.api.raw(method, &here(""), &[], Vec::new()).await;
             assert_eq!(refused.status, 405, "{method}");
         }
-        d.api.raw("POST", "/v1/publish/", &[], Vec::new()).await.problem(404);
+        for path in ["", "no-such-fanout", &"f".repeat(65)] {
+            let problem = d.api.raw("POST", &format!("/v1/publish/{path}"), &[], Vec::new()).await.problem(404);
+            assert!(path.is_empty() || problem["detail"].as_str().unwrap().contains("https://"), "it says what a URL is: {problem:#}");
+        }
         assert_eq!(endpoint.count(), 0);
     });
 }
