@@ -1746,7 +1746,7 @@ export interface components {
             labels: string[];
             /** @description What the last run published. */
             lastMessageIds: string[];
-            /** @description What became of the newest due time: fired; skipped, because it would have overlapped; or no_fanout, because its fanout did not exist. */
+            /** @description What became of the newest due time: fired; skipped, because it would have overlapped; no_fanout, because its fanout did not exist; or too_large, because its body was, once for each endpoint. */
             lastOutcome?: string | null;
             /**
              * Format: date-time
@@ -2135,7 +2135,7 @@ export interface operations {
             query?: never;
             header?: {
                 /** @description Change it only at this revision: its ETag */
-                "If-Match"?: string;
+                "If-Match"?: "*" | string;
             };
             path?: never;
             cookie?: never;
@@ -2477,7 +2477,7 @@ export interface operations {
             query?: never;
             header?: {
                 /** @description Revisions that may be replaced; * for any, but none that is missing */
-                "If-Match"?: string;
+                "If-Match"?: "*" | string;
             };
             path: {
                 /** @description 1 to 64 of A-Z, a-z, 0-9, dot, hyphen and underscore; not . or .. */
@@ -2538,7 +2538,7 @@ export interface operations {
             query?: never;
             header?: {
                 /** @description Revisions that may be deleted */
-                "If-Match"?: string;
+                "If-Match"?: "*" | string;
             };
             path: {
                 /** @description The fanout's name */
@@ -2576,7 +2576,7 @@ export interface operations {
             query?: never;
             header?: {
                 /** @description Revisions of the fanout that may be changed */
-                "If-Match"?: string;
+                "If-Match"?: "*" | string;
             };
             path: {
                 /** @description The fanout's name */
@@ -2636,7 +2636,7 @@ export interface operations {
             query?: never;
             header?: {
                 /** @description Revisions of the fanout that may be changed */
-                "If-Match"?: string;
+                "If-Match"?: "*" | string;
             };
             path: {
                 /** @description The fanout's name */
@@ -2698,7 +2698,7 @@ export interface operations {
             query?: never;
             header?: {
                 /** @description Revisions of the fanout that may be changed */
-                "If-Match"?: string;
+                "If-Match"?: "*" | string;
             };
             path: {
                 /** @description The fanout's name */
@@ -2809,7 +2809,7 @@ export interface operations {
             query?: never;
             header?: {
                 /** @description Revisions that may be changed; * for any, but none that is missing */
-                "If-Match"?: string;
+                "If-Match"?: "*" | string;
             };
             path: {
                 /** @description The flow's key, percent-encoded; 1 to 255 characters */
@@ -2870,7 +2870,7 @@ export interface operations {
             query?: never;
             header?: {
                 /** @description Revisions that may be changed */
-                "If-Match"?: string;
+                "If-Match"?: "*" | string;
             };
             path: {
                 /** @description The flow's key, percent-encoded */
@@ -2908,7 +2908,7 @@ export interface operations {
             query?: never;
             header?: {
                 /** @description Revisions that may be changed */
-                "If-Match"?: string;
+                "If-Match"?: "*" | string;
             };
             path: {
                 /** @description The flow's key, percent-encoded */
@@ -2949,7 +2949,7 @@ export interface operations {
             query?: never;
             header?: {
                 /** @description Revisions that may be changed */
-                "If-Match"?: string;
+                "If-Match"?: "*" | string;
             };
             path: {
                 /** @description The flow's key, percent-encoded */
@@ -4157,7 +4157,7 @@ export interface operations {
             query?: never;
             header?: {
                 /** @description Revisions that may be replaced */
-                "If-Match"?: string;
+                "If-Match"?: "*" | string;
             };
             path: {
                 /** @description sch_... or the name */
@@ -4217,7 +4217,7 @@ export interface operations {
             query?: never;
             header?: {
                 /** @description Revisions that may be deleted */
-                "If-Match"?: string;
+                "If-Match"?: "*" | string;
             };
             path: {
                 /** @description sch_... or the name */
@@ -4255,7 +4255,7 @@ export interface operations {
             query?: never;
             header?: {
                 /** @description Revisions that may be changed */
-                "If-Match"?: string;
+                "If-Match"?: "*" | string;
             };
             path: {
                 /** @description sch_... or the name */
@@ -4296,7 +4296,7 @@ export interface operations {
             query?: never;
             header?: {
                 /** @description Revisions that may be changed */
-                "If-Match"?: string;
+                "If-Match"?: "*" | string;
             };
             path: {
                 /** @description sch_... or the name */
