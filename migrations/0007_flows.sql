@@ -169,24 +169,21 @@ declare
   v_again timestamptz;
   v_left int := p_rows_max;
   v_bytes bigint := p_bytes_max;
-  v_flows bigint;
 begin
   for g in
-    select x as flow, i.ids, count(*) over () as flows
+    select x as flow, i.ids
       from (select m.account_id, m.flow_key, array_agg(m.id) as ids from tikku.message m where m.id = any(p_ids) and m.flow_key is not null group by 1, 2) i
       join tikku.flow x on x.account_id = i.account_id and x.key = i.flow_key
-      -- Their locks are held: each has its share of what is left, in an order of chance.
+      -- Their locks are held: whose turn it is, is left to chance, so that none starves behind another in the same load.
       order by random()
   loop
     f := g.flow;
-    v_flows := coalesce(v_flows, g.flows);
     v_before := f;
     v_now := tikku.clock_fresh();
     v_soon := v_now + interval '2 seconds';
     f := tikku.flow_limits(f, v_now);
     v_places := case when f.paused or f.hold_until > v_soon then 0 else tikku.flow_places(f) end;
-    v_room := case when v_bytes > 0 then least(v_places, ceil(v_left::float8 / v_flows)::int) else 0 end;
-    v_flows := v_flows - 1;
+    v_room := case when v_bytes > 0 then least(v_places, v_left) else 0 end;
     if f.rate is not null then
       v_room := least(v_room, tikku.flow_rate_room(f, v_soon));
     end if;

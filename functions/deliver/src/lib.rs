@@ -58,7 +58,8 @@ pub async fn handle(ctx: &Ctx, ids: &[MessageId]) -> Result<(), StoreError> {
 
 /// Leases what may start. What is early goes back to the queue; what is over, or leased by another, drops out.
 pub async fn load(ctx: &Ctx, ids: &[MessageId]) -> Result<Batch, StoreError> {
-    let rows_max = ctx.config.lanes.free().clamp(1, ROWS_MAX);
+    // More than there are slots: some have to wait for their time anyway.
+    let rows_max = (2 * ctx.config.lanes.free()).clamp(1, ROWS_MAX);
     let loaded = ctx.store.message_load(ids, rows_max, LOAD_BYTES_MAX).await?;
     let watch = Stopwatch::start();
     let mut jobs = Vec::with_capacity(loaded.len());
