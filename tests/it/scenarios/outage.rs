@@ -57,7 +57,13 @@ async fn publish_until(d: &Deployment, endpoint: &Endpoint, end: Instant) -> (Ve
     let (mut ids, mut refused, mut after) = (Vec::new(), 0, 0);
     let body = message(endpoint, json!({ "timeoutSeconds": 5 }));
     while Instant::now() < end || (refused > 0 && after == 0 && Instant::now() < end + Duration::from_secs(20)) {
-        let answer = timeout(Duration::from_secs(30), d.api.post("/v1/messages", &body)).await.expect("an answer within 30 s");
+        let sent = d.api.try_send("POST", "/v1/messages", Some(body.to_string().into_bytes()));
+        let answer = match timeout(Duration::from_secs(30), sent).await.expect("an answer within 30 s") {
+            Ok(answer) => answer,
+            // `wrangler dev` breaks a connection at times while its Worker fails; what has no answer is not acknowledged.
+            Err(_) if d.host == Host::Workers => continue,
+            Err(error) => panic!("{error:?}"),
+        };
         if answer.status == 202 {
             ids.push(answer.json()["id"].as_str().unwrap().to_owned());
             after += usize::from(refused > 0);
