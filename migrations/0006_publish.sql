@@ -12,6 +12,11 @@ create function tikku.backoff_default() returns json language sql immutable para
 $$;
 comment on function tikku.backoff_default is 'domain::retry::Backoff::default as it is stored; a test compares them.';
 
+create function tikku.ms_between(p_from timestamptz, p_to timestamptz) returns bigint language sql immutable parallel safe as $$
+  select greatest(0, ceil(date_part('epoch', p_to - p_from) * 1000))::bigint
+$$;
+comment on function tikku.ms_between is 'Milliseconds from one time to another, never negative; for times that were read after locks.';
+
 create function tikku.due_at(p_delay_ms bigint, p_not_before_ms bigint) returns timestamptz language sql stable parallel safe as $$
   select case when p_delay_ms is not null then tikku.clock_now() + tikku.ms(p_delay_ms)
     else greatest(tikku.clock_now(), to_timestamp(p_not_before_ms / 1000.0)) end

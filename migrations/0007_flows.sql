@@ -2,26 +2,28 @@
 -- locks messages before a flow takes them with SKIP LOCKED and waits for nothing. What is left of deadlocks is rolled back and run again by the store.
 
 -- Makes the flows of these rows where they are missing, and locks them.
-create function tikku.flow_lock(p_ids uuid[]) returns void language plpgsql volatile as $$
+create function tikku.flow_lock(p_ids uuid[]) returns uuid[] language plpgsql volatile as $$
 declare
+  v_ids uuid[] := array(select m.id from tikku.message m where m.id = any(p_ids) and m.flow_key is not null);
   v_locked bigint;
   v_wanted bigint;
 begin
   -- Again, where tick removed one meanwhile that had long been idle.
-  loop
+  while v_ids <> '{}' loop
     insert into tikku.flow (account_id, key)
-      select distinct m.account_id, m.flow_key from tikku.message m where m.id = any(p_ids) and m.flow_key is not null
+      select distinct m.account_id, m.flow_key from tikku.message m where m.id = any(v_ids)
         and not exists (select 1 from tikku.flow x where x.account_id = m.account_id and x.key = m.flow_key)
       order by 1, 2 on conflict do nothing;
     perform 1 from tikku.flow x
-      where (x.account_id, x.key) in (select m.account_id, m.flow_key from tikku.message m where m.id = any(p_ids) and m.flow_key is not null)
+      where (x.account_id, x.key) in (select m.account_id, m.flow_key from tikku.message m where m.id = any(v_ids))
       order by x.account_id, x.key for update;
     get diagnostics v_locked = row_count;
-    select count(distinct (m.account_id, m.flow_key)) into v_wanted from tikku.message m where m.id = any(p_ids) and m.flow_key is not null;
+    select count(distinct (m.account_id, m.flow_key)) into v_wanted from tikku.message m where m.id = any(v_ids);
     exit when v_locked >= v_wanted;
   end loop;
+  return v_ids;
 end $$;
-comment on function tikku.flow_lock is 'The first lock of whoever starts or ends messages of a flow.';
+comment on function tikku.flow_lock is 'Those of the rows that have a flow. The first lock of whoever starts or ends messages.';
 
 -- The limits that hold now: those that are pinned, else those of the last message that waits; and the period that now lies in.
 create function tikku.flow_limits(f tikku.flow, p_now timestamptz) returns tikku.flow language plpgsql stable as $$
@@ -148,7 +150,7 @@ begin
             order by w.due_at, w.id limit p_rows for update skip locked)
         returning m.id, m.account_id
     )
-    select n.id, ceil(date_part('epoch', v_at - v_now) * 1000)::bigint, n.account_id from n where v_at <= v_now + interval '15 minutes';
+    select n.id, tikku.ms_between(v_now, v_at), n.account_id from n where v_at <= v_now + interval '15 minutes';
 end $$;
 comment on function tikku.flow_next is 'What is to be handed to the queue.';
 

@@ -41,7 +41,7 @@ begin
       end if;
     end if;
     update tikku.message m set breaker_id = b.id, kick_until = 'infinity' where m.id = any(v_mine);
-    update tikku.breaker x set state = b.state, probe_id = b.probe_id, probe_at = b.probe_at, next_at = b.next_at where x.id = b.id;
+    perform tikku.breaker_save(b);
   end loop;
   return v_ids;
 end $$;
@@ -98,12 +98,17 @@ begin
       return query select * from tikku.breaker_next(b, 2 * (d.ended - d.failed));
       b.next_at := case when exists (select 1 from tikku.message m where m.breaker_id = b.id) then v_now + interval '60 seconds' else 'infinity' end;
     end if;
-    update tikku.breaker x set state = b.state, window_at = b.window_at, attempts = b.attempts, failures = b.failures, attempts_before = b.attempts_before,
-        failures_before = b.failures_before, opened_at = b.opened_at, probe_at = b.probe_at, probe_id = b.probe_id, last_error = b.last_error, next_at = b.next_at
-      where x.id = b.id;
+    perform tikku.breaker_save(b);
   end loop;
 end $$;
 comment on function tikku.breaker_count is 'What is to be handed to the queue.';
+
+create function tikku.breaker_save(b tikku.breaker) returns void language sql volatile as $$
+  update tikku.breaker x set state = b.state, window_at = b.window_at, attempts = b.attempts, failures = b.failures, attempts_before = b.attempts_before,
+      failures_before = b.failures_before, opened_at = b.opened_at, probe_at = b.probe_at, probe_id = b.probe_id, last_error = b.last_error, next_at = b.next_at
+    where x.id = b.id
+$$;
+comment on function tikku.breaker_save is 'Writes a breaker whose lock the caller holds.';
 
 create function tikku.breaker_closed(b tikku.breaker, p_now timestamptz) returns tikku.breaker language plpgsql immutable as $$
 begin
@@ -155,8 +160,9 @@ begin
   v_now := tikku.clock_fresh();
   b := tikku.breaker_closed(b, v_now);
   return query select * from tikku.breaker_next(b, 100);
-  update tikku.breaker x set state = b.state, window_at = b.window_at, attempts = 0, failures = 0, attempts_before = 0, failures_before = 0, probe_at = null,
-      probe_id = null, next_at = case when x.next_at < 'infinity' then v_now + interval '2 seconds' else x.next_at end
-    where x.id = b.id;
+  if b.next_at < 'infinity' then
+    b.next_at := v_now + interval '2 seconds';
+  end if;
+  perform tikku.breaker_save(b);
 end $$;
 comment on function tikku.breaker_reset is 'What is to be handed to the queue; tick goes on with the rest.';

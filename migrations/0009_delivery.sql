@@ -18,10 +18,7 @@ declare
   v_waits bigint[];
   v_now timestamptz;
 begin
-  v_flowing := array(select m.id from tikku.message m where m.id = any(p_ids) and m.flow_key is not null);
-  if v_flowing <> '{}' then
-    perform tikku.flow_lock(v_flowing);
-  end if;
+  v_flowing := tikku.flow_lock(p_ids);
   v_plain := array(
     select m.id from tikku.message m
       where m.id = any(p_ids) and m.flow_key is null and m.state in ('scheduled', 'queued', 'retrying') order by m.id for update);
@@ -51,7 +48,7 @@ begin
         from rows from (unnest(v_start), unnest(v_ats)) as s(id, at) where m.id = s.id
         returning m.*, s.at
     )
-    select u.id, true, greatest(0, ceil(date_part('epoch', greatest(u.due_at, u.at) - v_now) * 1000))::bigint, floor(date_part('epoch', v_now) * 1000)::bigint,
+    select u.id, true, tikku.ms_between(v_now, greatest(u.due_at, u.at)), floor(date_part('epoch', v_now) * 1000)::bigint,
         u.account_id, u.fence, u.attempt_number + 1, u.attempts::int, u.throttles::int, u.max_attempts::int, u.timeout_ms, c.url, c.method, c.headers::text,
         c.body, c.raw, c.backoff::text, c.callback_url, c.failure_callback_url,
         array(select x.secret from tikku.signing_secret x where x.account_id = u.account_id and (x.expires_at is null or x.expires_at > v_now)
@@ -62,8 +59,8 @@ begin
       select w.id, false, w.wait_ms, null::bigint, w.account_id, null::bigint, null::int, null::int, null::int, null::int, null::int, null::text, null::text,
           null::text, null::bytea, null::boolean, null::text, null::text, null::text, null::bytea[]
         from (
-          select m.id, greatest(0, ceil(date_part('epoch', case when m.breaker_id is null then m.due_at else m.kick_until - interval '60 seconds' end - v_now)
-              * 1000))::bigint as wait_ms, m.account_id from tikku.message m
+          select m.id, tikku.ms_between(v_now, case when m.breaker_id is null then m.due_at else m.kick_until - interval '60 seconds' end) as wait_ms, m.account_id
+            from tikku.message m
             where m.id = any(p_ids) and m.kick_until < 'infinity' and (m.flow_key is null or m.due_at > v_now + interval '2 seconds')
               and not m.id = any(coalesce(v_kick, '{}'))
           union all
@@ -84,22 +81,19 @@ declare
   v_now timestamptz;
   v_moved_on bigint;
   v_flowing uuid[];
+  v_known uuid[];
   v_done uuid[];
 begin
-  v_flowing := array(select m.id from tikku.message m where m.id = any(p_ids) and m.flow_key is not null);
-  if v_flowing <> '{}' then
-    perform tikku.flow_lock(v_flowing);
-  end if;
+  v_flowing := tikku.flow_lock(p_ids);
   select count(*) filter (where l.state <> 'delivering') into v_moved_on
     from (select m.state from tikku.message m where m.id = any(p_ids) order by m.id for update) l;
   v_now := tikku.clock_fresh();
   if v_moved_on > 0 then
     -- Recorded before, under the same lease: the answer was lost on the way.
-    return query
-      select m.id, true, case when m.state = 'retrying' and m.due_at <= v_now + tikku.ms(p_window_ms) then greatest(0, ceil(date_part('epoch', m.due_at - v_now) * 1000))::bigint end, m.account_id
-        from unnest(p_ids, p_fences) as i(id, fence)
+    v_known := array(
+      select m.id from unnest(p_ids, p_fences) as i(id, fence)
         join tikku.message m on m.id = i.id and m.fence = i.fence and m.state <> 'delivering'
-        join tikku.attempt a on a.message_id = i.id and a.fence = i.fence;
+        join tikku.attempt a on a.message_id = i.id and a.fence = i.fence);
   end if;
   with i as (
     select * from unnest(p_ids, p_fences, p_states, p_throttled, p_delays_ms, p_agos_ms, p_durations_ms, p_statuses, p_errors, p_headers, p_bodies, p_retry_afters_ms)
@@ -121,12 +115,12 @@ begin
       select u.id, u.attempt_number, u.fence, v_now - tikku.ms(u.ago_ms), u.duration_ms, u.status, u.error, u.headers::json, u.body, u.retry_after_ms, p_worker from u
   )
   select array_agg(u.id) into v_done from u;
+  return query
+    select m.id, true, case when m.state = 'retrying' and m.due_at <= v_now + tikku.ms(p_window_ms) then tikku.ms_between(v_now, m.due_at) end, m.account_id
+      from tikku.message m where m.id = any(v_known || v_done);
   if v_done is null then
     return;
   end if;
-  return query
-    select m.id, true, case when m.state = 'retrying' and m.due_at <= v_now + tikku.ms(p_window_ms) then greatest(0, ceil(date_part('epoch', m.due_at - v_now) * 1000))::bigint end, m.account_id
-      from tikku.message m where m.id = any(v_done);
   if v_flowing <> '{}' then
     return query
       select n.id, false, n.wait_ms, n.account_id from tikku.flow_settle(v_done, p_ids, p_throttled, p_delays_ms, p_retry_afters_ms) n;
@@ -241,16 +235,44 @@ begin
 end $$;
 comment on function tikku.waiting_sweep is 'A row without an id for each flow and breaker that it looked at; and what is to be handed to the queue.';
 
--- As in 0004; what waited for a breaker does no longer.
+-- Cancels locked rows that are not over: what waits ends, what is being pushed may still end delivered.
+create function tikku.message_cancel_locked(p_ids uuid[], p_now timestamptz) returns void language sql volatile as $$
+  update tikku.message m set
+      state = case when m.lease_until is null then 'cancelled' else m.state end,
+      fence = m.fence + (m.lease_until is null)::int,
+      cancel_requested = m.lease_until is not null,
+      finished_at = case when m.lease_until is null then p_now end,
+      kick_until = null,
+      breaker_id = null
+    where m.id = any(p_ids)
+$$;
+comment on function tikku.message_cancel_locked is 'The one way to be cancelled but for a push that ends so.';
+
+-- Makes locked rows due now with a fresh budget. One that was to be retried keeps its place in its flow.
+create function tikku.message_retry_locked(p_ids uuid[], p_now timestamptz) returns void language sql volatile as $$
+  update tikku.message m set
+      state = case when m.state = 'retrying' then 'retrying' else 'queued' end,
+      fence = m.fence + 1,
+      attempts = 0,
+      throttles = 0,
+      lost = 0,
+      kicks = 0,
+      cancel_requested = false,
+      due_at = p_now,
+      kick_until = p_now + interval '60 seconds',
+      breaker_id = null,
+      finished_at = null
+    where m.id = any(p_ids)
+$$;
+comment on function tikku.message_retry_locked is 'The one way to be tried again by hand.';
+
 create or replace function tikku.message_cancel(p_account uuid, p_id uuid) returns text language plpgsql volatile as $$
 declare
   v_state text;
 begin
   select m.state into v_state from tikku.message m where m.id = p_id and m.account_id = p_account for update;
-  if v_state in ('scheduled', 'queued', 'retrying') then
-    update tikku.message m set state = 'cancelled', fence = m.fence + 1, kick_until = null, breaker_id = null, finished_at = tikku.clock_fresh() where m.id = p_id;
-  elsif v_state = 'delivering' then
-    update tikku.message m set cancel_requested = true where m.id = p_id;
+  if v_state in ('scheduled', 'queued', 'retrying', 'delivering') then
+    perform tikku.message_cancel_locked(array[p_id], tikku.clock_fresh());
   end if;
   return v_state;
 end $$;
@@ -258,15 +280,10 @@ end $$;
 create or replace function tikku.message_retry(p_account uuid, p_id uuid) returns text language plpgsql volatile as $$
 declare
   v_state text;
-  v_now timestamptz;
 begin
   select m.state into v_state from tikku.message m where m.id = p_id and m.account_id = p_account for update;
   if v_state in ('failed', 'cancelled', 'retrying') then
-    v_now := tikku.clock_fresh();
-    update tikku.message m set state = case when v_state = 'retrying' then 'retrying' else 'queued' end, fence = m.fence + 1, attempts = 0, throttles = 0,
-        lost = 0, kicks = 0, cancel_requested = false,
-        due_at = v_now, kick_until = v_now + interval '60 seconds', breaker_id = null, finished_at = null
-      where m.id = p_id;
+    perform tikku.message_retry_locked(array[p_id], tikku.clock_fresh());
   end if;
   return v_state;
 end $$;
@@ -275,7 +292,7 @@ do $settings$
 declare
   v_function text;
 begin
-  foreach v_function in array array['message_lease', 'message_reap', 'message_cancel', 'message_retry', 'flow_wake', 'waiting_sweep', 'breaker_reset'] loop
+  foreach v_function in array array['message_lease', 'message_reap', 'message_cancel', 'message_cancel_locked', 'message_retry', 'message_retry_locked', 'flow_wake', 'waiting_sweep', 'breaker_reset'] loop
     execute format('alter function tikku.%I set lock_timeout = %L', v_function, '5s');
     execute format('alter function tikku.%I set enable_seqscan = off', v_function);
     execute format('alter function tikku.%I set enable_bitmapscan = off', v_function);

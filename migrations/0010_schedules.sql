@@ -216,7 +216,7 @@ begin
       returning f.message_ids
   )
   select array_agg(i.id) into v_ids from back cross join unnest(back.message_ids) as i(id);
-  update tikku.message m set state = 'cancelled', fence = m.fence + 1, kick_until = null, breaker_id = null, finished_at = v_now where m.id = any(v_ids);
+  perform tikku.message_cancel_locked(v_ids, v_now);
 end $$;
 comment on function tikku.schedule_disarm is 'Cancels the messages of due times that lie ahead.';
 

@@ -91,15 +91,11 @@ create function tikku.message_retry_many(
 ) language plpgsql volatile as $$
 declare
   v_as_of timestamptz := tikku.as_of(p_as_of_us);
-  v_now timestamptz;
 begin
   done := array(select d.id from tikku.message_dead(p_account, v_as_of, p_ids, p_url, p_label, p_fanout, p_schedule, p_from_ms, p_to_ms) d
     order by d.finished_at, d.id limit p_most);
   done := array(select m.id from tikku.message m where m.id = any(done) and m.state = 'failed' and m.finished_at <= v_as_of order by m.id for update);
-  v_now := tikku.clock_fresh();
-  update tikku.message m set state = 'queued', fence = m.fence + 1, attempts = 0, throttles = 0, lost = 0, kicks = 0, cancel_requested = false,
-      due_at = v_now, kick_until = v_now + interval '60 seconds', finished_at = null
-    where m.id = any(done);
+  perform tikku.message_retry_locked(done, tikku.clock_fresh());
   as_of_us := tikku.us(v_as_of);
   select count(*) into remaining from (
     select 1 from tikku.message_dead(p_account, v_as_of, p_ids, p_url, p_label, p_fanout, p_schedule, p_from_ms, p_to_ms) limit 1000000) x;
@@ -135,23 +131,11 @@ create function tikku.message_cancel_many(
 declare
   v_as_of timestamptz := tikku.as_of(p_as_of_us);
   v_last uuid := (lpad(to_hex(tikku.us(v_as_of) / 1000), 12, '0') || repeat('f', 20))::uuid;
-  v_now timestamptz;
 begin
   done := array(select o.id from tikku.message_open(p_account, v_last, p_ids, p_url, p_label, p_fanout, p_schedule, p_from_ms, p_to_ms) o limit p_most);
   done := array(select m.id from tikku.message m where m.id = any(done) and m.finished_at is null and not m.cancel_requested order by m.id for update);
-  v_now := tikku.clock_fresh();
-  with u as (
-    update tikku.message m set
-        state = case when m.lease_until is null then 'cancelled' else m.state end,
-        fence = m.fence + (m.lease_until is null)::int,
-        cancel_requested = m.lease_until is not null,
-        finished_at = case when m.lease_until is null then v_now end,
-        kick_until = null,
-        breaker_id = null
-      where m.id = any(done)
-      returning m.flow_key, m.finished_at
-  )
-  select array_agg(distinct u.flow_key) into flow_keys from u where u.flow_key is not null and u.finished_at is not null;
+  perform tikku.message_cancel_locked(done, tikku.clock_fresh());
+  select array_agg(distinct m.flow_key) into flow_keys from tikku.message m where m.id = any(done) and m.flow_key is not null and m.finished_at is not null;
   as_of_us := tikku.us(v_as_of);
   select count(*) into remaining from (
     select 1 from tikku.message_open(p_account, v_last, p_ids, p_url, p_label, p_fanout, p_schedule, p_from_ms, p_to_ms) limit 1000000) x;

@@ -1,10 +1,19 @@
 -- Edits of fanouts and flows. Each locks the fanout or the flow first and checks If-Match under that lock: null for all revisions, else
 -- those that may be changed.
 
-create function tikku.id_in_row(p_n int) returns uuid language sql volatile parallel safe as $$
-  select encode(set_byte(set_byte(uuid_send(tikku.new_id()), 6, 112 | (p_n >> 8 & 15)), 7, p_n & 255), 'hex')::uuid
+create function tikku.fanout_lock(p_account uuid, p_name text, p_if_match bigint[]) returns text language plpgsql volatile as $$
+declare
+  v_revision bigint;
+begin
+  select f.revision into v_revision from tikku.fanout f where f.account_id = p_account and f.name = p_name for update;
+  return case when not found then 'missing' when p_if_match is not null and not v_revision = any(p_if_match) then 'stale' else 'done' end;
+end $$;
+comment on function tikku.fanout_lock is 'The first lock of an edit: done, missing or stale.';
+
+create function tikku.fanout_touch(p_account uuid, p_name text) returns void language sql volatile as $$
+  update tikku.fanout f set revision = f.revision + 1, updated_at = tikku.clock_fresh() where f.account_id = p_account and f.name = p_name
 $$;
-comment on function tikku.id_in_row is 'A time-ordered id (RFC 9562, section 6.2, method 1): ids of one statement sort by p_n, which is below 4,096.';
+comment on function tikku.fanout_touch is 'Notes a change of a fanout or its endpoints.';
 
 create function tikku.fanout_put(p_account uuid, p_name text, p_must_exist boolean, p_if_match bigint[], p_endpoints json, p_bytes_max bigint)
 returns text language plpgsql volatile as $$
@@ -31,14 +40,14 @@ begin
   delete from tikku.fanout_endpoint e where e.account_id = p_account and e.fanout = p_name
     and e.url not in (select n.url from json_to_recordset(p_endpoints) as n(url text));
   insert into tikku.fanout_endpoint (account_id, fanout, id, url, method, headers, max_attempts, timeout_ms, backoff, flow_key, flow, paused)
-    select p_account, p_name, tikku.id_in_row(n.ordinality::int), n.url, n.method, n.headers, n.max_attempts, n.timeout_ms, n.backoff, n.flow_key,
+    select p_account, p_name, tikku.new_id(), n.url, n.method, n.headers, n.max_attempts, n.timeout_ms, n.backoff, n.flow_key,
         n.flow, n.paused
-      from rows from (json_to_recordset(p_endpoints) as (url text, method text, headers json, max_attempts smallint, timeout_ms int, backoff json,
-        flow_key text, flow json, paused boolean)) with ordinality as n
+      from json_to_recordset(p_endpoints) as n(url text, method text, headers json, max_attempts smallint, timeout_ms int, backoff json,
+        flow_key text, flow json, paused boolean)
     on conflict (account_id, fanout, url) do update set method = excluded.method, headers = excluded.headers, max_attempts = excluded.max_attempts,
       timeout_ms = excluded.timeout_ms, backoff = excluded.backoff, flow_key = excluded.flow_key, flow = excluded.flow, paused = excluded.paused;
   if not v_made then
-    update tikku.fanout f set revision = f.revision + 1, updated_at = tikku.clock_fresh() where f.account_id = p_account and f.name = p_name;
+    perform tikku.fanout_touch(p_account, p_name);
     return 'replaced';
   end if;
   return 'made';
@@ -47,13 +56,10 @@ comment on function tikku.fanout_put is 'Makes a fanout or gives it these endpoi
 
 create function tikku.fanout_delete(p_account uuid, p_name text, p_if_match bigint[]) returns text language plpgsql volatile as $$
 declare
-  v_revision bigint;
+  v_verdict text := tikku.fanout_lock(p_account, p_name, p_if_match);
 begin
-  select f.revision into v_revision from tikku.fanout f where f.account_id = p_account and f.name = p_name for update;
-  if not found then
-    return 'missing';
-  elsif p_if_match is not null and not v_revision = any(p_if_match) then
-    return 'stale';
+  if v_verdict <> 'done' then
+    return v_verdict;
   end if;
   delete from tikku.fanout f where f.account_id = p_account and f.name = p_name;
   return 'done';
@@ -66,17 +72,12 @@ create function tikku.fanout_endpoint_put(
   out verdict text, out endpoint_id uuid
 ) language plpgsql volatile as $$
 declare
-  v_revision bigint;
   v_others bigint;
   v_bytes bigint;
   n record;
 begin
-  select f.revision into v_revision from tikku.fanout f where f.account_id = p_account and f.name = p_fanout for update;
-  if not found then
-    verdict := 'missing';
-    return;
-  elsif p_if_match is not null and not v_revision = any(p_if_match) then
-    verdict := 'stale';
+  verdict := tikku.fanout_lock(p_account, p_fanout, p_if_match);
+  if verdict <> 'done' then
     return;
   end if;
   select * into n from json_to_record(p_endpoint) as (url text, method text, headers json, max_attempts smallint, timeout_ms int, backoff json,
@@ -95,31 +96,28 @@ begin
   if verdict <> 'done' then
     return;
   end if;
-  endpoint_id := coalesce(p_id, tikku.id_in_row(0));
+  endpoint_id := coalesce(p_id, tikku.new_id());
   insert into tikku.fanout_endpoint as e (account_id, fanout, id, url, method, headers, max_attempts, timeout_ms, backoff, flow_key, flow, paused)
     values (p_account, p_fanout, endpoint_id, n.url, n.method, n.headers, n.max_attempts, n.timeout_ms, n.backoff, n.flow_key, n.flow, n.paused)
     on conflict (account_id, fanout, id) do update set url = excluded.url, method = excluded.method, headers = excluded.headers,
       max_attempts = excluded.max_attempts, timeout_ms = excluded.timeout_ms, backoff = excluded.backoff, flow_key = excluded.flow_key,
       flow = excluded.flow, paused = excluded.paused;
-  update tikku.fanout f set revision = f.revision + 1, updated_at = tikku.clock_fresh() where f.account_id = p_account and f.name = p_fanout;
+  perform tikku.fanout_touch(p_account, p_fanout);
 end $$;
 comment on function tikku.fanout_endpoint_put is 'Adds or replaces one endpoint. done, missing, stale, taken, full or too_large.';
 
 create function tikku.fanout_endpoint_delete(p_account uuid, p_fanout text, p_id uuid, p_if_match bigint[]) returns text language plpgsql volatile as $$
 declare
-  v_revision bigint;
+  v_verdict text := tikku.fanout_lock(p_account, p_fanout, p_if_match);
 begin
-  select f.revision into v_revision from tikku.fanout f where f.account_id = p_account and f.name = p_fanout for update;
-  if not found then
-    return 'missing';
-  elsif p_if_match is not null and not v_revision = any(p_if_match) then
-    return 'stale';
+  if v_verdict <> 'done' then
+    return v_verdict;
   end if;
   delete from tikku.fanout_endpoint e where e.account_id = p_account and e.fanout = p_fanout and e.id = p_id;
   if not found then
     return 'missing';
   end if;
-  update tikku.fanout f set revision = f.revision + 1, updated_at = tikku.clock_fresh() where f.account_id = p_account and f.name = p_fanout;
+  perform tikku.fanout_touch(p_account, p_fanout);
   return 'done';
 end $$;
 comment on function tikku.fanout_endpoint_delete is 'Deletes one endpoint. done, missing or stale.';

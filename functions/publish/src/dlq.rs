@@ -12,41 +12,12 @@ use tikku_domain::filter;
 use tikku_domain::problem::Problem;
 use tikku_domain::view::MessagePage;
 use tikku_platform::Ctx;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use crate::auth::{self, Needs};
 use crate::reply::{ApiError, json};
 use crate::request;
-
-/// Filters of the dead letters.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[allow(dead_code, reason = "describes what domain::filter reads")]
-pub struct DlqQuery {
-    /// A substring of the destination, as it is stored: in WHATWG form.
-    #[param(min_length = 1, max_length = 2048)]
-    url: Option<String>,
-    /// A label.
-    #[param(min_length = 1, max_length = 2048)]
-    label: Option<String>,
-    /// The fanout it was published to.
-    #[param(min_length = 1, max_length = 2048)]
-    fanout: Option<String>,
-    /// The schedule that fired it: `sch_...`.
-    #[param(pattern = "^sch_[0-9a-f]{32}$")]
-    schedule: Option<String>,
-    /// Created at or after this RFC 3339 time, not before 1970.
-    #[param(format = DateTime)]
-    from: Option<String>,
-    /// Created before this RFC 3339 time, not before 1970.
-    #[param(format = DateTime)]
-    to: Option<String>,
-    /// Rows in the page.
-    #[param(minimum = 1, maximum = 200, default = 50)]
-    limit: Option<i64>,
-    /// The nextCursor of the page before.
-    cursor: Option<String>,
-}
+use crate::shapes::MessageQuery;
 
 /// Which messages: ids or a filter.
 #[derive(ToSchema)]
@@ -89,7 +60,7 @@ pub struct MessageSelector {
 }
 
 /// Lists dead letters, newest first: messages whose retry budget is spent, or that an endpoint has refused for good.
-#[utoipa::path(get, path = "/v1/dlq", operation_id = "listDeadLetters", tag = "dlq", params(DlqQuery), responses(
+#[utoipa::path(get, path = "/v1/dlq", operation_id = "listDeadLetters", tag = "dlq", params(MessageQuery), responses(
     (status = 200, description = "A page", body = MessagePage),
 ))]
 pub async fn list(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, uri: Uri) -> Result<Response, ApiError> {

@@ -19,7 +19,7 @@ use crate::publish_shapes::PublishRequest;
 use crate::publishing;
 use crate::reply::{ApiError, json};
 use crate::request::{self, IdText};
-use crate::shapes::ListQuery;
+use crate::shapes::{MessageQuery, StatusQuery};
 
 /// Publishes a message, or one for each endpoint of a fanout.
 #[utoipa::path(post, path = "/v1/messages", operation_id = "publishMessage", security(("key" = ["publish"])), tag = "messages", request_body = PublishRequest, responses(
@@ -43,7 +43,7 @@ pub async fn publish(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, body: Body
 }
 
 /// Lists messages, newest first.
-#[utoipa::path(get, path = "/v1/messages", operation_id = "listMessages", tag = "messages", params(ListQuery), responses(
+#[utoipa::path(get, path = "/v1/messages", operation_id = "listMessages", tag = "messages", params(StatusQuery, MessageQuery), responses(
     (status = 200, description = "A page", body = MessagePage),
 ))]
 pub async fn list(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, uri: Uri) -> Result<Response, ApiError> {
@@ -88,7 +88,7 @@ pub async fn retry(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, IdText(id): 
     let caller = auth::caller(&ctx, &headers, Needs::Publish).await?;
     let id = request::id(&id, "message")?;
     done(ctx.store.message_retry(caller.account, id).await?, "retried")?;
-    ctx.kick(&[Kick { id, wait_ms: 0, account: caller.account, line: 0 }]).await;
+    ctx.kick(&[Kick::new(id, 0, caller.account)]).await;
     show(&ctx, caller.account, id, StatusCode::OK).await
 }
 

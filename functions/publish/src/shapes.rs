@@ -103,14 +103,21 @@ pub enum Status {
     Cancelled,
 }
 
-/// Filters of the message list.
+/// The state that the message list is asked for.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[allow(dead_code, reason = "describes what domain::filter reads")]
-pub struct ListQuery {
+pub struct StatusQuery {
     /// Only messages in this state; counts are of all states.
     #[param(inline)]
     status: Option<Status>,
+}
+
+/// Filters and paging of lists of messages.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "describes what domain::filter reads")]
+pub struct MessageQuery {
     /// A substring of the destination, as it is stored: in WHATWG form.
     #[param(min_length = 1, max_length = 2048)]
     url: Option<String>,

@@ -2286,9 +2286,9 @@ export interface operations {
                 url?: string;
                 /** @description A label. */
                 label?: string;
-                /** @description The fanout it was published to. */
+                /** @description The fanout they were published to. */
                 fanout?: string;
-                /** @description The schedule that fired it: `sch_...`. */
+                /** @description The id of the schedule that fired them. */
                 schedule?: string;
                 /** @description Created at or after this RFC 3339 time, not before 1970. */
                 from?: string;

@@ -5,7 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::fields::{FieldError, Fields};
-use crate::filter;
+use crate::filter::{self, TIME};
 use crate::ids::{MessageId, ScheduleId};
 use crate::limits::{BULK_MAX, FANOUT_NAME_CHARS_MAX, FILTER_CHARS_MAX};
 
@@ -101,8 +101,6 @@ fn filter_of(fields: &mut Fields<'_>) -> BulkFilter {
         to_ms: parsed(fields, "to", TIME, filter::epoch_ms),
     }
 }
-
-const TIME: &str = "must be an RFC 3339 time since 1970, such as 2027-01-31T09:00:00Z";
 
 fn as_of(fields: &mut Fields<'_>) -> Option<i64> {
     let us = |text: &str| text.parse::<jiff::Timestamp>().ok().map(|time| time.as_microsecond()).filter(|us| *us >= 0);

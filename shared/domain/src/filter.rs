@@ -120,13 +120,16 @@ fn text(value: &str) -> Result<String, String> {
     Ok(value.to_owned())
 }
 
+/// What is said of a text that is no such time.
+pub(crate) const TIME: &str = "must be an RFC 3339 time since 1970, such as 2027-01-31T09:00:00Z";
+
 /// Milliseconds since 1970 of an RFC 3339 time that is not before it.
 pub fn epoch_ms(text: &str) -> Option<i64> {
     text.parse::<jiff::Timestamp>().ok().map(|time| time.as_millisecond()).filter(|ms| *ms >= 0)
 }
 
 fn time(value: &str) -> Result<i64, String> {
-    epoch_ms(value).ok_or_else(|| "must be an RFC 3339 time since 1970, such as 2027-01-31T09:00:00Z".to_owned())
+    epoch_ms(value).ok_or_else(|| TIME.to_owned())
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use tikku_domain::view::{KeyPage, KeyView, NewKeyView};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, page_of};
 
 /// Who a request comes from.
 #[derive(Clone, Debug)]
@@ -52,11 +52,8 @@ impl Store {
     pub async fn api_key_list(&self, account: AccountId, cursor: Option<KeyId>, limit: i64) -> Result<KeyPage, StoreError> {
         let cursor = cursor.map(|id| id.0);
         let more = limit + 1;
-        let mut rows = self.rows(LIST, &[(&account.0, Type::UUID), (&cursor, Type::UUID), (&more, Type::INT8)]).await?;
-        let last = rows.len() as i64 > limit;
-        rows.truncate(limit as usize);
-        let data: Vec<KeyView> = rows.iter().map(view).collect();
-        let next_cursor = data.last().filter(|_| last).map(|key| key.id.clone());
+        let rows = self.rows(LIST, &[(&account.0, Type::UUID), (&cursor, Type::UUID), (&more, Type::INT8)]).await?;
+        let (data, next_cursor) = page_of(&rows, limit, |row| Ok(view(row)), |key| &key.id)?;
         Ok(KeyPage { data, next_cursor })
     }
 

@@ -7,7 +7,7 @@ use tikku_domain::limits::WAITING_COUNT_MAX;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
-use crate::{Kick, Store, StoreError};
+use crate::{Kick, Store, StoreError, page_of};
 
 // Counts are kept for two halves of a minute; one that ended long ago says nothing of the last minute.
 macro_rules! columns {
@@ -55,11 +55,8 @@ impl Store {
             (&more, Type::INT8),
             (&status, Type::TEXT),
         ];
-        let mut rows = self.rows(LIST, &params).await?;
-        let last = rows.len() as i64 <= page.limit;
-        rows.truncate(page.limit as usize);
-        let data: Vec<BreakerView> = rows.iter().map(|row| view(row, WAITING_COUNT_MAX)).collect();
-        let next_cursor = data.last().filter(|_| !last).map(|breaker| breaker.id.clone());
+        let rows = self.rows(LIST, &params).await?;
+        let (data, next_cursor) = page_of(&rows, page.limit, |row| Ok(view(row, WAITING_COUNT_MAX)), |breaker| &breaker.id)?;
         Ok(BreakerPage { data, next_cursor })
     }
 

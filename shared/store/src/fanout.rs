@@ -5,14 +5,14 @@ use tikku_domain::config_view::{EndpointView, FanoutPage, FanoutSummary, FanoutV
 use tikku_domain::etag::IfMatch;
 use tikku_domain::fanout::{Endpoint, FanoutName};
 use tikku_domain::filter::Page;
-use tikku_domain::flow::Flow;
 use tikku_domain::ids::{AccountId, EndpointId};
 use tikku_domain::limits::{ENDPOINTS_MAX, FANOUT_BYTES_MAX};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use crate::message_publish::flow_json;
 use crate::message_read::{backoff, flow, pairs};
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, page_of};
 
 /// What an edit of a fanout met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,11 +81,8 @@ impl Store {
     /// A page of fanouts without their endpoints. S.
     pub async fn fanout_list(&self, account: AccountId, page: &Page<FanoutName>) -> Result<FanoutPage, StoreError> {
         let (cursor, more) = (page.cursor.as_ref().map(|name| &name.0), page.limit + 1);
-        let mut rows = self.rows(LIST, &[(&account.0, Type::UUID), (&cursor, Type::TEXT), (&more, Type::INT8)]).await?;
-        let last = rows.len() as i64 <= page.limit;
-        rows.truncate(page.limit as usize);
-        let data: Vec<FanoutSummary> = rows.iter().map(summary).collect();
-        let next_cursor = data.last().filter(|_| !last).map(|fanout| fanout.name.clone());
+        let rows = self.rows(LIST, &[(&account.0, Type::UUID), (&cursor, Type::TEXT), (&more, Type::INT8)]).await?;
+        let (data, next_cursor) = page_of(&rows, page.limit, |row| Ok(summary(row)), |fanout| &fanout.name)?;
         Ok(FanoutPage { data, next_cursor })
     }
 
@@ -184,18 +181,9 @@ fn record(endpoint: &Endpoint) -> serde_json::Value {
         "timeout_ms": endpoint.timeout_ms,
         "backoff": endpoint.backoff,
         "flow_key": endpoint.flow.as_ref().map(|flow| &flow.key),
-        "flow": endpoint.flow.as_ref().map(limits),
+        "flow": endpoint.flow.as_ref().map(flow_json),
         "paused": endpoint.paused,
     })
-}
-
-/// A flow's limits as rows hold them.
-fn limits(flow: &Flow) -> serde_json::Value {
-    let mut limits = json!({ "parallelism": flow.parallelism, "rate": flow.rate, "periodMs": flow.period_ms });
-    if let Some(members) = limits.as_object_mut() {
-        members.retain(|_, value| !value.is_null());
-    }
-    limits
 }
 
 fn summary(row: &Row) -> FanoutSummary {

@@ -9,7 +9,7 @@ use tikku_domain::limits::WAITING_COUNT_MAX;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
-use crate::{Kick, Store, StoreError};
+use crate::{Kick, Store, StoreError, page_of};
 
 /// What an operator does to a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,11 +80,8 @@ impl Store {
     pub async fn flow_list(&self, account: AccountId, page: &Page<FlowKey>) -> Result<FlowPage, StoreError> {
         let (cursor, count, more) = (page.cursor.as_ref().map(|key| &key.0), WAITING_COUNT_MAX + 1, page.limit + 1);
         let params = [(&account.0 as &(dyn ToSql + Sync), Type::UUID), (&cursor, Type::TEXT), (&count, Type::INT8), (&more, Type::INT8)];
-        let mut rows = self.rows(LIST, &params).await?;
-        let last = rows.len() as i64 <= page.limit;
-        rows.truncate(page.limit as usize);
-        let data: Vec<FlowState> = rows.iter().map(|row| view(row, WAITING_COUNT_MAX)).collect();
-        let next_cursor = data.last().filter(|_| !last).map(|flow| flow.key.clone());
+        let rows = self.rows(LIST, &params).await?;
+        let (data, next_cursor) = page_of(&rows, page.limit, |row| Ok(view(row, WAITING_COUNT_MAX)), |flow| &flow.key)?;
         Ok(FlowPage { data, next_cursor })
     }
 
@@ -122,7 +119,7 @@ fn kicks(row: &Row, account: AccountId) -> Vec<Kick> {
     let ids: Option<Vec<uuid::Uuid>> = row.get("kicks");
     let waits: Option<Vec<i64>> = row.get("waits_ms");
     let pairs = ids.unwrap_or_default().into_iter().zip(waits.unwrap_or_default());
-    pairs.map(|(id, wait_ms)| Kick { id: MessageId(id), wait_ms: wait_ms.unsigned_abs(), account, line: 0 }).collect()
+    pairs.map(|(id, wait_ms)| Kick::new(MessageId(id), wait_ms.unsigned_abs(), account)).collect()
 }
 
 fn view(row: &Row, most: i64) -> FlowState {

@@ -135,6 +135,19 @@ impl Store {
     }
 }
 
+/// The shown rows of a list whose statement was asked for one row more than the page has, and the cursor of the next page.
+fn page_of<T>(
+    rows: &[Row],
+    limit: i64,
+    view: impl Fn(&Row) -> Result<T, StoreError>,
+    cursor: impl Fn(&T) -> &String,
+) -> Result<(Vec<T>, Option<String>), StoreError> {
+    let shown = &rows[..rows.len().min(limit as usize)];
+    let data = shown.iter().map(view).collect::<Result<Vec<T>, _>>()?;
+    let next_cursor = data.last().filter(|_| shown.len() < rows.len()).map(|last| cursor(last).clone());
+    Ok((data, next_cursor))
+}
+
 fn retryable(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| matches!(code.code(), "40001" | "40P01"))
 }

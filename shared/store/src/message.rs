@@ -148,7 +148,7 @@ fn loaded(row: &Row) -> Result<Loaded, StoreError> {
     let account = AccountId(row.get("account_id"));
     let wait_ms = row.get::<_, Option<i64>>("wait_ms").unwrap_or(0).unsigned_abs();
     if !row.get::<_, bool>("started") {
-        return Ok(Loaded::Waiting(Kick { id, wait_ms, account, line: 0 }));
+        return Ok(Loaded::Waiting(Kick::new(id, wait_ms, account)));
     }
     let bad = |what: &str| StoreError::Failed(format!("{id}: {what}"));
     let count = |name: &str| row.get::<_, i32>(name).unsigned_abs();

@@ -36,7 +36,7 @@ impl Store {
     pub async fn message_retry_many(&self, account: AccountId, bulk: &Bulk) -> Result<(BulkView, Vec<Kick>), StoreError> {
         let row = self.bulk(RETRY_MANY, account, bulk).await?;
         let done: Vec<uuid::Uuid> = row.get("done");
-        let kicks = done.into_iter().map(|id| Kick { id: MessageId(id), wait_ms: 0, account, line: 0 }).collect();
+        let kicks = done.into_iter().map(|id| Kick::new(MessageId(id), 0, account)).collect();
         Ok((view(&row), kicks))
     }
 

@@ -135,14 +135,7 @@ impl Store {
                 ],
             )
             .await?;
-        let published = published(&row.get::<_, Vec<Option<String>>>(0))?;
-        Ok(match published {
-            Published::Accepted { id, state, kick } => {
-                let flow_key = flow_key.map(String::as_str);
-                Published::Accepted { id, state, kick: kick.map(|kick| kick.in_flow(flow_key)) }
-            }
-            other => other,
-        })
+        published(&row.get::<_, Vec<Option<String>>>(0), flow_key.map(String::as_str))
     }
 
     /// Publishes many messages, to URLs and fanouts, under a key's SHA-256: all of them in one transaction, each with its own answer. F.
@@ -181,7 +174,7 @@ impl Store {
         let row = self.row(RESEND, &[(&account.0, Type::UUID), (&id.0, Type::UUID), (&window_ms, Type::INT8)]).await?;
         let Some(mut answer) = row.get::<_, Option<Vec<Option<String>>>>(0) else { return Ok(None) };
         answer.push(Some(account.0.to_string()));
-        match published(&answer)? {
+        match published(&answer, None)? {
             Published::Accepted { id, kick, .. } => Ok(Some((id, kick))),
             other => Err(StoreError::Failed(format!("message_resend answered {other:?}"))),
         }
@@ -200,7 +193,7 @@ fn add(answers: &mut [Option<PublishedItem>], items: &[NewMessage], row: &Row) -
     let put = || {
         let (id, account) = (id()?, AccountId(row.get("account_id")));
         let wait_ms: Option<i64> = row.get("wait_ms");
-        let kick = wait_ms.map(|wait_ms| Kick { id, wait_ms: wait_ms.unsigned_abs(), account, line: 0 }.in_flow(flow));
+        let kick = wait_ms.map(|wait_ms| Kick::new(id, wait_ms.unsigned_abs(), account).in_flow(flow));
         Ok::<_, StoreError>(Put { id, state: row.get("state"), url: row.get("url"), kick })
     };
     match (verdict, &mut *item) {
@@ -235,7 +228,7 @@ fn item_json(m: &NewMessage) -> serde_json::Value {
     })
 }
 
-/// `{parallelism, rate, periodMs}`; a limit that is not set is null.
+/// A flow's limits as rows hold them: `{parallelism, rate, periodMs}`; one that is not set is null.
 pub(crate) fn flow_json(flow: &Flow) -> serde_json::Value {
     json!({ "parallelism": flow.parallelism, "rate": flow.rate, "periodMs": flow.period_ms })
 }
@@ -254,8 +247,8 @@ pub(crate) fn backoff_text(backoff: &Backoff) -> String {
     serde_json::to_string(backoff).unwrap_or_default()
 }
 
-/// Reads `[verdict, id, state, wait in ms or null, account]`, of which refusals have the verdict only.
-fn published(answer: &[Option<String>]) -> Result<Published, StoreError> {
+/// Reads `[verdict, id, state, wait in ms or null, account]`, of which refusals have the verdict only, for a message of that flow.
+fn published(answer: &[Option<String>], flow: Option<&str>) -> Result<Published, StoreError> {
     let bad = || StoreError::Failed(format!("message_publish answered {answer:?}"));
     let part = |index: usize| answer.get(index).and_then(Option::as_deref).ok_or_else(bad);
     let id = || part(1)?.parse().map(MessageId).map_err(|_| bad());
@@ -263,7 +256,7 @@ fn published(answer: &[Option<String>]) -> Result<Published, StoreError> {
     let kick = || {
         let Ok(wait) = part(3) else { return Ok(None) };
         let (wait_ms, account) = (wait.parse().map_err(|_| bad())?, part(4)?.parse().map(AccountId).map_err(|_| bad())?);
-        Ok::<_, StoreError>(Some(Kick { id: id()?, wait_ms, account, line: 0 }))
+        Ok::<_, StoreError>(Some(Kick::new(id()?, wait_ms, account).in_flow(flow)))
     };
     Ok(match part(0)? {
         "accepted" => Published::Accepted { id: id()?, state: state()?, kick: kick()? },

@@ -10,7 +10,7 @@ use tikku_domain::view::{self, AttemptView, BackoffView, FlowView, MessageDetail
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, page_of};
 
 macro_rules! columns {
     ($body:literal) => {
@@ -95,11 +95,8 @@ impl Store {
         };
         let mut params = Vec::from(shared());
         params.extend([(&f.status as &(dyn tokio_postgres::types::ToSql + Sync), Type::TEXT), (&cursor, Type::UUID), (&more, Type::INT8)]);
-        let mut rows = self.rows(LIST, &params).await?;
-        let last = rows.len() as i64 <= f.page.limit;
-        rows.truncate(f.page.limit as usize);
-        let data = rows.iter().map(view).collect::<Result<Vec<_>, _>>()?;
-        let next_cursor = data.last().filter(|_| !last).map(|m| m.id.clone());
+        let rows = self.rows(LIST, &params).await?;
+        let (data, next_cursor) = page_of(&rows, f.page.limit, view, |message| &message.id)?;
         let mut counts: BTreeMap<String, i64> = STATES.map(|state| (state.to_owned(), 0)).into();
         for row in self.rows(COUNTS, &shared()).await? {
             counts.insert(row.get("state"), row.get("n"));

@@ -1,6 +1,6 @@
 //! The statements of tick over messages: hand over what the queue does not hold, give up lost leases.
 
-use std::hash::{Hash, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use tikku_domain::ids::{AccountId, MessageId};
 use tikku_domain::limits::{LOST_MAX, WINDOW_MS};
@@ -23,20 +23,30 @@ pub struct Kick {
 }
 
 impl Kick {
-    /// Those of the rows `(id, wait_ms, account_id)` that have a wait.
+    /// A message of an account, in no line of its own.
+    pub fn new(id: MessageId, wait_ms: u64, account: AccountId) -> Self {
+        Self { id, wait_ms, account, line: 0 }
+    }
+
+    /// Of a row `(id, wait_ms, account_id)`, if it has a wait.
+    pub(crate) fn of_row(row: &Row) -> Option<Self> {
+        let wait_ms = row.get::<_, Option<i64>>("wait_ms")?.unsigned_abs();
+        Some(Self::new(MessageId(row.get("id")), wait_ms, AccountId(row.get("account_id"))))
+    }
+
+    /// Those of the rows that have a wait.
     pub(crate) fn of_rows(rows: &[Row]) -> Vec<Self> {
-        let kick = |row: &Row| {
-            let wait_ms = row.get::<_, Option<i64>>("wait_ms")?.unsigned_abs();
-            Some(Self { id: MessageId(row.get("id")), wait_ms, account: AccountId(row.get("account_id")), line: 0 })
-        };
-        rows.iter().filter_map(kick).collect()
+        rows.iter().filter_map(Self::of_row).collect()
     }
 
     /// The same in the line of its flow.
     pub(crate) fn in_flow(self, flow: Option<&str>) -> Self {
-        let mut hasher = std::hash::DefaultHasher::new();
-        flow.hash(&mut hasher);
-        Self { line: flow.map_or(0, |_key| hasher.finish()), ..self }
+        let line = flow.map_or(0, |key| {
+            let mut hasher = DefaultHasher::new();
+            key.hash(&mut hasher);
+            hasher.finish()
+        });
+        Self { line, ..self }
     }
 }
 
@@ -111,8 +121,7 @@ impl Store {
     /// Takes at most `most` rows that the queue does not hold. S.
     pub async fn message_claim(&self, most: i64) -> Result<Claimed, StoreError> {
         let rows = self.rows(CLAIM, &[(&most, Type::INT8)]).await?;
-        let kicks =
-            rows.iter().flat_map(|row| Kick::of_rows(std::slice::from_ref(row)).into_iter().map(|kick| kick.in_flow(row.get("flow_key"))));
+        let kicks = rows.iter().filter_map(|row| Some(Kick::of_row(row)?.in_flow(row.get("flow_key"))));
         Ok(Claimed { rows: rows.len(), kicks: kicks.collect() })
     }
 

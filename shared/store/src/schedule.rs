@@ -176,7 +176,7 @@ impl Store {
             }
             let Some(id) = row.get::<_, Option<uuid::Uuid>>("id").map(MessageId) else { continue };
             let wait_ms: Option<i64> = row.get("wait_ms");
-            let kick = wait_ms.map(|wait_ms| Kick { id, wait_ms: wait_ms.unsigned_abs(), account, line: 0 });
+            let kick = wait_ms.map(|wait_ms| Kick::new(id, wait_ms.unsigned_abs(), account));
             puts.push(Put { id, state: row.get("state"), url: row.get("url"), kick });
         }
         Ok(ScheduleRan::Done(puts))

@@ -9,7 +9,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use crate::message_read::{backoff, flow, pairs};
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, page_of};
 
 /// A schedule as it was read: what is shown of it, and what its due times are computed from.
 #[derive(Debug)]
@@ -77,11 +77,8 @@ impl Store {
     /// A page of schedules without their bodies. S.
     pub async fn schedule_list(&self, account: AccountId, page: &Page<ScheduleId>) -> Result<SchedulePage, StoreError> {
         let (cursor, more) = (page.cursor.map(|id| id.0), page.limit + 1);
-        let mut rows = self.rows(LIST, &[(&account.0, Type::UUID), (&cursor, Type::UUID), (&more, Type::INT8)]).await?;
-        let last = rows.len() as i64 <= page.limit;
-        rows.truncate(page.limit as usize);
-        let data = rows.iter().map(view).collect::<Result<Vec<_>, _>>()?;
-        let next_cursor = data.last().filter(|_| !last).map(|schedule| schedule.id.clone());
+        let rows = self.rows(LIST, &[(&account.0, Type::UUID), (&cursor, Type::UUID), (&more, Type::INT8)]).await?;
+        let (data, next_cursor) = page_of(&rows, page.limit, view, |schedule| &schedule.id)?;
         Ok(SchedulePage { data, next_cursor })
     }
 }
