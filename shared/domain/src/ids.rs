@@ -70,6 +70,54 @@ id!(
     ScheduleId,
     "sch_"
 );
+id!(
+    /// A run of a workflow: `run_...`.
+    RunId,
+    "run_"
+);
+id!(
+    /// A published event: `evt_...`.
+    EventId,
+    "evt_"
+);
+
+/// What the wake queues hold: the id of a message or of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum WakeId {
+    /// To be delivered.
+    Message(MessageId),
+    /// To be dispatched.
+    Run(RunId),
+}
+
+impl From<MessageId> for WakeId {
+    fn from(id: MessageId) -> Self {
+        Self::Message(id)
+    }
+}
+
+impl From<RunId> for WakeId {
+    fn from(id: RunId) -> Self {
+        Self::Run(id)
+    }
+}
+
+impl fmt::Display for WakeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Message(id) => id.fmt(f),
+            Self::Run(id) => id.fmt(f),
+        }
+    }
+}
+
+impl FromStr for WakeId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        if text.starts_with("run_") { text.parse().map(Self::Run) } else { text.parse().map(Self::Message) }
+    }
+}
 
 #[cfg(test)]
 mod tests {

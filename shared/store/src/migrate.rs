@@ -6,7 +6,7 @@ use tokio_postgres::error::SqlState;
 use crate::{Store, StoreError};
 
 /// Version, name and text of every migration, in order.
-pub const MIGRATIONS: [(i32, &str, &str); 13] = [
+pub const MIGRATIONS: [(i32, &str, &str); 19] = [
     (1, "clock", include_str!("../../../migrations/0001_clock.sql")),
     (2, "accounts", include_str!("../../../migrations/0002_accounts.sql")),
     (3, "messages", include_str!("../../../migrations/0003_messages.sql")),
@@ -20,6 +20,12 @@ pub const MIGRATIONS: [(i32, &str, &str); 13] = [
     (11, "accounts", include_str!("../../../migrations/0011_accounts.sql")),
     (12, "fanouts", include_str!("../../../migrations/0012_fanouts.sql")),
     (13, "sql_api", include_str!("../../../migrations/0013_sql_api.sql")),
+    (14, "runs", include_str!("../../../migrations/0014_runs.sql")),
+    (15, "run_core", include_str!("../../../migrations/0015_run_core.sql")),
+    (16, "run_control", include_str!("../../../migrations/0016_run_control.sql")),
+    (17, "run_sql_api", include_str!("../../../migrations/0017_run_sql_api.sql")),
+    (18, "destinations", include_str!("../../../migrations/0018_destinations.sql")),
+    (19, "events", include_str!("../../../migrations/0019_events.sql")),
 ];
 
 /// The version this code wants.

@@ -1,0 +1,513 @@
+-- What people, signals and approvals do to runs, and what becomes of old ones. Lock order: gates, then runs by id descending (0014, 0015). Each verb
+-- answers one row with its verdict (done, missing, conflict and the state) and one row (verdict kick) for each run to be handed to the queue.
+
+create index signal_intake_run on tikku.signal_intake (run_id, id);
+create index child_sweep_at on tikku.child_sweep (at);
+
+create type tikku.ruled as (verdict text, state text, id uuid, wait_ms bigint, account_id uuid);
+comment on type tikku.ruled is 'A verdict, or a run that is to be handed to the queue.';
+
+-- Gives a signal to the step that has waited longest, or keeps it. The run is locked and not over.
+create function tikku.signal_put(r tikku.run, p_name text, p_value bytea, p_idempotency_key text, p_by uuid) returns bigint language plpgsql volatile as $$
+declare
+  v_key text;
+begin
+  -- Of steps that were planned at once, the one with the lower occurrence.
+  select w.key into v_key from tikku.waiter w where w.run_id = r.id and w.kind = 'signal' and w.name = p_name order by w.since, length(w.key), w.key limit 1;
+  insert into tikku.signal (account_id, run_id, name, value, idempotency_key, at, sent_by, key)
+    values (r.account_id, r.id, p_name, p_value, p_idempotency_key, tikku.clock_fresh(), p_by, v_key);
+  if v_key is null then
+    return null;
+  end if;
+  return tikku.run_fact(r.id, v_key, 'signal', 'ok', p_value, null, null);
+end $$;
+comment on function tikku.signal_put is '0 when the run is to be handed to the queue, else null.';
+
+create function tikku.run_signal(p_account uuid, p_id uuid, p_name text, p_value bytea, p_idempotency_key text, p_by uuid, p_most bigint)
+returns setof tikku.ruled language plpgsql volatile rows 2 as $$
+declare
+  r tikku.run;
+  v_wait bigint;
+begin
+  select * into r from tikku.run x where x.id = p_id and x.account_id = p_account for update;
+  if not found or not exists (select 1 from tikku.run_content c where c.account_id = p_account and c.run_id = p_id) then
+    return next row('missing', null, null, null, null)::tikku.ruled;
+    return;
+  elsif p_idempotency_key is not null and exists (select 1 from tikku.signal s where s.run_id = p_id and s.idempotency_key = p_idempotency_key) then
+    return next row('done', r.state, null, null, null)::tikku.ruled;
+    return;
+  elsif r.finished_at is not null then
+    return next row('conflict', r.state, null, null, null)::tikku.ruled;
+    return;
+  elsif (select count(*) from (select 1 from tikku.signal s where s.run_id = p_id and s.key is null limit p_most) x) >= p_most then
+    return next row('full', r.state, null, null, null)::tikku.ruled;
+    return;
+  end if;
+  v_wait := tikku.signal_put(r, p_name, p_value, p_idempotency_key, p_by);
+  return next row('done', r.state, null, null, null)::tikku.ruled;
+  if v_wait is not null then
+    return next row('kick', null, p_id, v_wait, p_account)::tikku.ruled;
+  end if;
+end $$;
+comment on function tikku.run_signal is 'done, also when the idempotency key was used before; missing; conflict: the run is over; full: so many are unread.';
+
+-- Hands on what SQL sent. The order within a run is that of the ids: whoever holds the run takes all that is there. A run that another holds is
+-- passed by. What was sent to a run that is over is dropped.
+create function tikku.signal_intake_apply(p_rows int) returns table (taken int, id uuid, wait_ms bigint, account_id uuid) language plpgsql volatile rows 50 as $$
+declare
+  v_ids uuid[];
+  r tikku.run;
+  i record;
+  v_last bigint[];
+begin
+  v_ids := array(select distinct s.run_id from (select x.run_id from tikku.signal_intake x order by x.id limit p_rows) s);
+  delete from tikku.signal_intake s where s.run_id = any(v_ids) and not exists (
+    select 1 from tikku.run x where x.id = s.run_id and x.account_id = s.account_id and x.finished_at is null);
+  get diagnostics taken = row_count;
+  if taken > 0 then
+    return next;
+  end if;
+  for r in select * from tikku.run x where x.id = any(v_ids) and x.finished_at is null order by x.id desc for update skip locked loop
+    taken := 0;
+    account_id := r.account_id;
+    id := null;
+    wait_ms := null;
+    for i in select * from tikku.signal_intake s where s.run_id = r.id and s.account_id = r.account_id order by s.id limit p_rows loop
+      wait_ms := coalesce(tikku.signal_put(r, i.name, i.value, null, null), wait_ms);
+      delete from tikku.signal_intake s where s.id = i.id;
+      taken := taken + 1;
+    end loop;
+    if wait_ms is not null then
+      id := r.id;
+    end if;
+    if taken > 0 then
+      return next;
+    end if;
+  end loop;
+end $$;
+comment on function tikku.signal_intake_apply is 'How many it took, and what is to be handed to the queue.';
+
+create function tikku.run_cancel(p_account uuid, p_id uuid) returns setof tikku.ruled language plpgsql volatile rows 3 as $$
+declare
+  r tikku.run;
+begin
+  if not exists (select 1 from tikku.run_content c where c.account_id = p_account and c.run_id = p_id) then
+    return next row('missing', null, null, null, null)::tikku.ruled;
+    return;
+  end if;
+  perform tikku.run_lock(array[p_id]);
+  select * into r from tikku.run x where x.id = p_id and x.account_id = p_account;
+  if r.finished_at is not null then
+    return next row(case when r.state = 'cancelled' then 'done' else 'conflict' end, r.state, null, null, null)::tikku.ruled;
+    return;
+  end if;
+  return next row('done', 'cancelled', null, null, null)::tikku.ruled;
+  return query select 'kick', null, e.id, e.wait_ms, e.account_id from tikku.run_end(p_id, 'cancelled', null, null, tikku.clock_fresh()) e where e.wait_ms is not null;
+end $$;
+comment on function tikku.run_cancel is 'Ends what is not over. Whatever its endpoint does afterwards is refused; its children are cancelled by child_sweep.';
+
+-- A run that is being dispatched stops when the dispatch ends. The fence stays: what was done before still counts.
+create function tikku.run_pause(p_account uuid, p_id uuid) returns setof tikku.ruled language plpgsql volatile rows 1 as $$
+declare
+  r tikku.run;
+begin
+  select * into r from tikku.run x where x.id = p_id and x.account_id = p_account for update;
+  if not found then
+    return next row('missing', null, null, null, null)::tikku.ruled;
+    return;
+  elsif r.finished_at is not null then
+    return next row('conflict', r.state, null, null, null)::tikku.ruled;
+    return;
+  elsif r.state = 'running' then
+    update tikku.run x set pause_requested = true where x.id = p_id;
+  elsif r.state <> 'paused' then
+    perform tikku.run_paused(p_id, 'requested', null);
+  end if;
+  return next row('done', 'paused', null, null, null)::tikku.ruled;
+end $$;
+comment on function tikku.run_pause is 'Pauses what is not over; twice is once. A reason that is there already stays.';
+
+-- The run is locked and paused: decides anew what it waits for. A start that was delayed keeps its time.
+create function tikku.run_resume_locked(r tikku.run, p_accept boolean, p_window_ms bigint) returns bigint language plpgsql volatile as $$
+declare
+  v_now timestamptz := tikku.clock_fresh();
+begin
+  update tikku.run_content c set pause_reason = null, pause_detail = null, accept_seq = case when p_accept then r.next_seq - 1 else c.accept_seq end
+    where c.account_id = r.account_id and c.run_id = r.id;
+  update tikku.run x set fence = x.fence + 1, idle = 0, lost = 0, failures = 0, pause_requested = false, debounce = null where x.id = r.id;
+  if r.started_at is null and r.due_at > v_now then
+    update tikku.run x set state = 'queued', kicks = 0, kick_until = tikku.kick_until(r.due_at, v_now, p_window_ms) where x.id = r.id;
+    return case when r.due_at <= v_now + tikku.ms(p_window_ms) then tikku.ms_between(v_now, r.due_at) end;
+  end if;
+  return tikku.run_park(r.id, r.awaits, v_now, p_window_ms);
+end $$;
+comment on function tikku.run_resume_locked is 'The wait if the run is to be handed to the queue, else null.';
+
+create function tikku.run_resume(p_account uuid, p_id uuid, p_accept boolean, p_window_ms bigint) returns setof tikku.ruled language plpgsql volatile rows 2 as $$
+declare
+  r tikku.run;
+  v_wait bigint;
+begin
+  select * into r from tikku.run x where x.id = p_id and x.account_id = p_account for update;
+  if not found then
+    return next row('missing', null, null, null, null)::tikku.ruled;
+    return;
+  elsif r.state = 'running' and r.pause_requested then
+    update tikku.run x set pause_requested = false where x.id = p_id;
+  elsif r.state <> 'paused' then
+    return next row('conflict', r.state, null, null, null)::tikku.ruled;
+    return;
+  else
+    v_wait := tikku.run_resume_locked(r, p_accept, p_window_ms);
+  end if;
+  return next row('done', (select x.state from tikku.run x where x.id = p_id), null, null, null)::tikku.ruled;
+  if v_wait is not null then
+    return next row('kick', null, p_id, v_wait, p_account)::tikku.ruled;
+  end if;
+end $$;
+comment on function tikku.run_resume is 'Ends a pause, also one that was only asked for. With accept, new code may leave alone what is recorded so far.';
+
+-- Runs that were paused because nobody served their version, and somebody does now.
+create function tikku.run_resume_served(p_account uuid, p_rows int, p_window_ms bigint) returns table (id uuid, wait_ms bigint, account_id uuid)
+language plpgsql volatile rows 50 as $$
+declare
+  r tikku.run;
+  v_ids uuid[];
+begin
+  v_ids := array(
+    select x.id from tikku.run x join tikku.run_content c on c.account_id = x.account_id and c.run_id = x.id
+      join tikku.workflow w on w.account_id = c.account_id and w.name = c.workflow and w.version = c.version and w.served
+      where x.account_id = p_account and x.state = 'paused' and c.pause_reason = 'unserved' order by x.id limit p_rows);
+  for r in select * from tikku.run x where x.id = any(v_ids) and x.state = 'paused' order by x.id desc for update loop
+    continue when not exists (select 1 from tikku.run_content c where c.account_id = r.account_id and c.run_id = r.id and c.pause_reason = 'unserved');
+    id := r.id;
+    account_id := r.account_id;
+    wait_ms := tikku.run_resume_locked(r, false, p_window_ms);
+    return next;
+  end loop;
+end $$;
+comment on function tikku.run_resume_served is 'What it resumed; what has a wait is to be handed to the queue.';
+
+create function tikku.run_wake(p_account uuid, p_id uuid, p_window_ms bigint) returns setof tikku.ruled language plpgsql volatile rows 2 as $$
+declare
+  r tikku.run;
+  v_now timestamptz;
+  v_keys text[];
+  v_key text;
+  v_wait bigint;
+begin
+  select * into r from tikku.run x where x.id = p_id and x.account_id = p_account for update;
+  if not found then
+    return next row('missing', null, null, null, null)::tikku.ruled;
+    return;
+  end if;
+  v_now := tikku.clock_fresh();
+  v_keys := array(select w.key from tikku.waiter w where w.run_id = p_id and w.kind = 'sleep' order by w.due_at, w.key);
+  if r.state in ('sleeping', 'waiting', 'retrying') then
+    update tikku.waiter w set due_at = v_now where w.run_id = p_id and w.kind in ('run', 'ai') and w.due_at > v_now;
+    if found or v_keys <> '{}' or r.state = 'retrying' then
+      update tikku.run x set fence = x.fence + 1 where x.id = p_id;
+      foreach v_key in array v_keys loop
+        perform tikku.run_fact(p_id, v_key, 'sleep', 'ok', '"woken"', null, null);
+      end loop;
+      v_wait := tikku.run_park(p_id, (select x.awaits from tikku.run x where x.id = p_id), v_now, p_window_ms);
+    else
+      r.state := null;
+    end if;
+  elsif r.state = 'queued' and r.started_at is null and not r.booked and r.due_at > v_now then
+    update tikku.run x set due_at = v_now, kick_until = v_now + interval '60 seconds' where x.id = p_id;
+    v_wait := 0;
+  else
+    r.state := null;
+  end if;
+  return next row(case when r.state is null then 'conflict' else 'done' end, (select x.state from tikku.run x where x.id = p_id), null, null, null)::tikku.ruled;
+  if v_wait is not null then
+    return next row('kick', null, p_id, v_wait, p_account)::tikku.ruled;
+  end if;
+end $$;
+comment on function tikku.run_wake is 'Ends all sleeps of a run, tries again now what is to be tried again, begins a delayed start now; conflict when there is nothing of that.';
+
+-- Which failed entries ended a run: that whose error the run failed with, else the last one; and the failed ones after it, which were under way
+-- beside it. Failures before it had been dealt with by the code, and stay.
+create function tikku.run_faults(p_run uuid, p_error json) returns int[] language plpgsql stable as $$
+declare
+  v_last tikku.entry;
+  v_first int;
+begin
+  begin
+    with recursive chain(e, depth) as (
+      select p_error, 0 union all select c.e -> 'cause', c.depth + 1 from chain c where json_typeof(c.e -> 'cause') = 'object' and c.depth < 32
+    )
+    select * into v_last from tikku.entry x where x.run_id = p_run and x.state = 'error' and exists (
+        select 1 from chain c where c.e ->> 'message' = x.error ->> 'message' and c.e ->> 'name' is not distinct from x.error ->> 'name')
+      order by x.seq desc limit 1;
+    select min(x.seq) into v_first from tikku.entry x where x.run_id = p_run and x.state = 'error' and x.fence = v_last.fence
+      and x.error ->> 'message' = v_last.error ->> 'message' and x.error ->> 'name' is not distinct from v_last.error ->> 'name';
+  exception when data_exception then
+    -- Text that PostgreSQL cannot hold, such as U+0000: nothing is compared.
+    v_first := null;
+  end;
+  v_first := coalesce(v_first, (select max(x.seq) from tikku.entry x where x.run_id = p_run and x.state = 'error'));
+  return array(select x.seq from tikku.entry x where x.run_id = p_run and x.state = 'error' and x.seq >= v_first);
+end $$;
+comment on function tikku.run_faults is 'The seqs of the entries that a retry drops.';
+
+-- Makes a failed or cancelled run go on: it is locked, and so are those of its children in p_locked. What it had waited for of them it waits for again.
+-- Answers the children that are to go on too.
+create function tikku.run_revive(p_run uuid, p_locked uuid[], p_now timestamptz) returns uuid[] language plpgsql volatile as $$
+declare
+  r tikku.run;
+  v_error json;
+  v_ids uuid[] := '{}';
+  i record;
+begin
+  select * into r from tikku.run x where x.id = p_run;
+  select c.error into v_error from tikku.run_content c where c.account_id = r.account_id and c.run_id = p_run;
+  if r.state = 'failed' then
+    delete from tikku.entry e where e.run_id = p_run and e.seq = any(tikku.run_faults(p_run, v_error));
+  end if;
+  delete from tikku.approval a where a.run_id = p_run and not exists (select 1 from tikku.entry e where e.run_id = p_run and e.key = a.key);
+  delete from tikku.child_sweep s where s.parent_id = p_run;
+  update tikku.run_content c set attempt = c.attempt + 1, error = null, output = null, last_error = null where c.account_id = r.account_id and c.run_id = p_run;
+  update tikku.run x set state = 'queued', finished_at = null, due_at = p_now, kick_until = p_now + interval '60 seconds', fence = x.fence + 1, kicks = 0,
+      failures = 0, lost = 0, idle = 0, awaits = null, awaits_left = null
+    where x.id = p_run;
+  for i in
+    select c.run_id as id, c.parent_key as key, x.state, c.output from tikku.run_content c join tikku.run x on x.id = c.run_id
+      where c.source_id = p_run and c.parent_key is not null and c.continued_by is null
+        and not exists (select 1 from tikku.entry e where e.run_id = p_run and e.key = c.parent_key)
+  loop
+    if i.state in ('failed', 'cancelled') and not i.id = any(p_locked) then
+      -- It ended just now: the step starts another.
+      update tikku.run_content c set parent_key = null where c.account_id = r.account_id and c.run_id = i.id;
+      continue;
+    end if;
+    insert into tikku.waiter (run_id, key, kind, account_id, since, child_id) values (p_run, i.key, 'child', r.account_id, p_now, i.id);
+    if i.state = 'completed' then
+      perform tikku.run_fact(p_run, i.key, 'child', 'ok', i.output, null, i.id);
+    elsif i.state in ('failed', 'cancelled') then
+      v_ids := v_ids || i.id;
+    end if;
+  end loop;
+  update tikku.run x set planned = x.next_seq - 1 + (select count(*) from tikku.waiter w where w.run_id = p_run) where x.id = p_run;
+  return v_ids;
+end $$;
+comment on function tikku.run_revive is 'Children that had failed or were cancelled, and for which it waits again.';
+
+create function tikku.run_retry(p_account uuid, p_id uuid) returns setof tikku.ruled language plpgsql volatile rows 2 as $$
+declare
+  v_all uuid[];
+  v_todo uuid[] := array[p_id];
+  v_done uuid[] := '{}';
+  v_state text;
+  v_now timestamptz;
+begin
+  with recursive tree(id) as (
+    select c.run_id from tikku.run_content c where c.account_id = p_account and c.run_id = p_id
+    union
+    select c.run_id from tree t join tikku.run_content c on c.source_id = t.id and c.parent_key is not null and c.continued_by is null
+      join tikku.run x on x.id = c.run_id and x.state in ('failed', 'cancelled')
+  )
+  select array_agg(t.id) into v_all from (select id from tree limit 1000) t;
+  v_all := array(select x.id from tikku.run x where x.id = any(v_all) order by x.id desc for update);
+  select x.state into v_state from tikku.run x where x.id = p_id and p_id = any(v_all);
+  if v_state is null then
+    return next row('missing', null, null, null, null)::tikku.ruled;
+    return;
+  elsif v_state not in ('failed', 'cancelled') then
+    return next row('conflict', v_state, null, null, null)::tikku.ruled;
+    return;
+  end if;
+  v_now := tikku.clock_fresh();
+  begin
+    while v_todo <> '{}' loop
+      v_done := v_done || v_todo[1];
+      v_todo := v_todo[2:] || tikku.run_revive(v_todo[1], v_all, v_now);
+    end loop;
+  exception when unique_violation then
+    -- Another run has the place of its singleton.
+    return next row('conflict', 'singleton', null, null, null)::tikku.ruled;
+    return;
+  end;
+  return next row('done', 'queued', null, null, null)::tikku.ruled;
+  return query select 'kick', null, d.id, 0::bigint, p_account from unnest(v_done) as d(id);
+end $$;
+comment on function tikku.run_retry is 'A failed or cancelled run goes on from the step that failed, its failed and cancelled children with it. Conflict singleton: another run has its place.';
+
+-- A new run with the finished steps before one, some with another result.
+create function tikku.run_fork(p_account uuid, p_id uuid, p_from text, p_input bytea, p_keys text[], p_values bytea[], p_by uuid, p_bytes_max bigint, p_window_ms bigint)
+returns text[] language plpgsql volatile as $$
+declare
+  r tikku.run;
+  s tikku.run_content;
+  c tikku.run_content;
+  v_cut int;
+  v_key text;
+  v_put text[];
+  v_id uuid;
+begin
+  select * into r from tikku.run x where x.id = p_id and x.account_id = p_account for update;
+  select * into s from tikku.run_content x where x.account_id = p_account and x.run_id = p_id;
+  if r.id is null or s.run_id is null then
+    return array['missing'];
+  end if;
+  v_cut := coalesce((select e.seq from tikku.entry e where e.run_id = p_id and e.key = p_from), r.next_seq);
+  select k into v_key from unnest(p_keys) k where not exists (select 1 from tikku.entry e where e.run_id = p_id and e.key = k and e.seq < v_cut) limit 1;
+  if v_key is not null then
+    return array['unfinished', v_key];
+  elsif (select coalesce(sum(octet_length(e.value)), 0) from tikku.entry e where e.run_id = p_id and e.seq < v_cut) > p_bytes_max then
+    return array['too_large'];
+  end if;
+  c.account_id := p_account;
+  c.workflow := s.workflow;
+  c.version := s.version;
+  c.input := coalesce(p_input, s.input);
+  c.labels := s.labels;
+  c.started_by := p_by;
+  c.started_how := 'fork';
+  c.source_id := p_id;
+  c.forked_from := p_id;
+  c.fork_key := p_from;
+  v_put := tikku.run_put(c, null, null, null, p_window_ms);
+  if v_put[1] <> 'accepted' then
+    return v_put;
+  end if;
+  v_id := v_put[2];
+  -- Fence 0: no dispatch of its own made them.
+  insert into tikku.entry (run_id, seq, key, kind, state, value, error, child_id, attempt, fence, at, duration_ms, ai)
+    select v_id, row_number() over (order by e.seq), e.key, e.kind, case when i.n is null then e.state else 'ok' end,
+        case when i.n is null then e.value else p_values[i.n] end, case when i.n is null then e.error end, e.child_id, e.attempt, 0, e.at, e.duration_ms, e.ai
+      from tikku.entry e left join unnest(p_keys) with ordinality as i(key, n) on i.key = e.key
+      where e.run_id = p_id and e.seq < v_cut;
+  update tikku.run x set next_seq = x.next_seq + n.count, planned = n.count, bytes = x.bytes + n.bytes
+    from (select count(*)::int as count, coalesce(sum(octet_length(e.value)), 0) as bytes from tikku.entry e where e.run_id = v_id) n where x.id = v_id;
+  return v_put || p_account::text;
+end $$;
+comment on function tikku.run_fork is 'The answer of run_put and the account; or [missing], [unfinished, key of a result that is not copied], [too_large].';
+
+-- What loads before an approval is decided is read without a lock; here it must still be open.
+create function tikku.approval_answer(p_account uuid, p_run uuid, p_key text, p_approve boolean, p_data bytea, p_by uuid, p_by_name text)
+returns setof tikku.ruled language plpgsql volatile rows 2 as $$
+declare
+  r tikku.run;
+  a tikku.approval;
+  v_now timestamptz;
+  v_name text;
+  v_wait bigint;
+begin
+  select * into r from tikku.run x where x.id = p_run and x.account_id = p_account for update;
+  select * into a from tikku.approval x where x.run_id = p_run and x.key = p_key and x.account_id = p_account;
+  if r.id is null or a.run_id is null then
+    return next row('missing', null, null, null, null)::tikku.ruled;
+    return;
+  end if;
+  v_now := tikku.clock_fresh();
+  if a.state <> 'open' or a.expires_at <= v_now then
+    return next row('conflict', case when a.state = 'open' then 'expired' else a.state end, null, null, null)::tikku.ruled;
+    return;
+  end if;
+  v_name := coalesce((select k.name from tikku.api_key k where k.id = p_by), p_by_name);
+  update tikku.approval x set state = case when p_approve then 'approved' else 'rejected' end, decided_at = v_now, decided_by = p_by, decided_name = v_name,
+      data = p_data
+    where x.run_id = p_run and x.key = p_key;
+  v_wait := tikku.run_fact(p_run, p_key, 'approval', 'ok', convert_to(format('{"approved":%s,"data":', p_approve), 'UTF8') || coalesce(p_data, 'null')
+    || convert_to(format(',"by":%s,"at":"%s"}', coalesce(to_json(coalesce('key_' || translate(p_by::text, '-', ''), p_by_name))::text, 'null'), tikku.rfc3339(v_now)), 'UTF8'), null, null);
+  return next row('done', r.state, null, null, null)::tikku.ruled;
+  if v_wait is not null then
+    return next row('kick', null, p_run, v_wait, p_account)::tikku.ruled;
+  end if;
+end $$;
+comment on function tikku.approval_answer is 'done; missing; conflict: approved, rejected, expired or closed.';
+
+-- Cancels what is left of runs that are over. All are locked at once, in the one order.
+create function tikku.child_sweep_turn(p_rows int) returns table (taken int, id uuid, wait_ms bigint, account_id uuid) language plpgsql volatile rows 50 as $$
+declare
+  v_parents uuid[];
+  v_ids uuid[];
+  v_id uuid;
+  v_parent uuid;
+begin
+  v_parents := array(select s.parent_id from tikku.child_sweep s order by s.at limit 100);
+  if v_parents = '{}' then
+    return;
+  end if;
+  v_ids := array(select x.id from tikku.run x where x.parent_id = any(v_parents) and x.finished_at is null limit p_rows);
+  perform tikku.run_lock(v_ids);
+  taken := array_length(v_parents, 1);
+  return next;
+  foreach v_id in array v_ids loop
+    if exists (select 1 from tikku.run x where x.id = v_id and x.finished_at is null
+      and not exists (select 1 from tikku.run y where y.id = x.parent_id and y.finished_at is null))
+    then
+      return query select 0, e.id, e.wait_ms, e.account_id from tikku.run_end(v_id, 'cancelled', null,
+        json_build_object('name', 'Cancelled', 'message', 'its parent was over'), tikku.clock_fresh()) e;
+    end if;
+  end loop;
+  -- A parent that a person retried has none to lose; one that is over cannot have new ones.
+  delete from tikku.child_sweep s where s.parent_id = any(v_parents)
+    and (exists (select 1 from tikku.run y where y.id = s.parent_id and y.finished_at is null)
+      or not exists (select 1 from tikku.run x where x.parent_id = s.parent_id and x.finished_at is null));
+end $$;
+comment on function tikku.child_sweep_turn is 'A row that says there was something to do; and what is to be handed to the queue.';
+
+-- Everything that matches, was started up to as_of by the time in its id, and is not over.
+create function tikku.run_cancel_many(
+  p_account uuid, p_as_of_us bigint, p_most int, p_state text, p_workflow text, p_version text, p_label text, p_parent uuid, p_from_ms bigint, p_to_ms bigint
+) returns table (as_of_us bigint, remaining bigint, done int, id uuid, wait_ms bigint, account_id uuid) language plpgsql volatile rows 50 as $$
+declare
+  v_as_of timestamptz := tikku.as_of(p_as_of_us);
+  v_ids uuid[];
+  v_id uuid;
+begin
+  done := 0;
+  as_of_us := tikku.us(v_as_of);
+  v_ids := array(select o.id from tikku.run_matching(p_account, v_as_of, p_state, p_workflow, p_version, p_label, p_parent, p_from_ms, p_to_ms) o limit p_most);
+  perform tikku.run_lock(v_ids);
+  foreach v_id in array v_ids loop
+    if exists (select 1 from tikku.run x where x.id = v_id and x.finished_at is null) then
+      done := done + 1;
+      for id, wait_ms, account_id in
+        select e.id, e.wait_ms, e.account_id from tikku.run_end(v_id, 'cancelled', null, null, tikku.clock_fresh()) e where e.wait_ms is not null
+      loop
+        return next;
+      end loop;
+    end if;
+  end loop;
+  select count(*) into remaining from (
+    select 1 from tikku.run_matching(p_account, v_as_of, p_state, p_workflow, p_version, p_label, p_parent, p_from_ms, p_to_ms) limit 1000000) x;
+  id := null;
+  wait_ms := null;
+  return next;
+end $$;
+comment on function tikku.run_cancel_many is 'What is to be handed to the queue, and last a row without an id: how many it cancelled and how many are left.';
+
+create function tikku.run_matching(p_account uuid, p_as_of timestamptz, p_state text, p_workflow text, p_version text, p_label text, p_parent uuid, p_from_ms bigint, p_to_ms bigint)
+returns table (id uuid) language sql stable rows 1000 as $$
+  select c.run_id from tikku.run_content c join tikku.run x on x.id = c.run_id
+    where c.account_id = p_account and x.finished_at is null and c.created_at <= p_as_of and (p_state is null or x.state = p_state)
+      and (p_workflow is null or c.workflow = p_workflow) and (p_version is null or c.version = p_version) and (p_label is null or p_label = any(c.labels))
+      and (p_parent is null or x.parent_id = p_parent)
+      and (p_from_ms is null or c.created_at >= to_timestamp(p_from_ms / 1000.0)) and (p_to_ms is null or c.created_at < to_timestamp(p_to_ms / 1000.0))
+$$;
+comment on function tikku.run_matching is 'Runs that are not over and match.';
+
+do $settings$
+declare
+  v_function text;
+begin
+  foreach v_function in array array['run_signal', 'signal_intake_apply', 'run_cancel', 'run_pause', 'run_resume', 'run_resume_served', 'run_wake', 'run_retry', 'run_fork',
+    'approval_answer', 'child_sweep_turn', 'run_cancel_many']
+  loop
+    execute format('alter function tikku.%I set lock_timeout = %L', v_function, '5s');
+    -- By index is right at every size (migration 4 says why).
+    execute format('alter function tikku.%I set enable_seqscan = off', v_function);
+  end loop;
+  -- Its filters are many and mostly absent: each call gets the plan for those it has.
+  alter function tikku.run_cancel_many set plan_cache_mode = force_custom_plan;
+  foreach v_function in array array['signal_put', 'run_signal', 'signal_intake_apply', 'run_cancel', 'run_pause', 'run_resume_locked', 'run_resume', 'run_resume_served', 'run_wake',
+    'run_faults', 'run_revive', 'run_retry', 'run_fork', 'approval_answer', 'child_sweep_turn', 'run_cancel_many', 'run_matching']
+  loop
+    execute (select format('revoke execute on function %s from public', p.oid::regprocedure) from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+      where n.nspname = 'tikku' and p.proname = v_function);
+  end loop;
+end $settings$;
