@@ -85,24 +85,24 @@ export function report(figures, facts, { markdown }) {
   ].join('\n\n');
 }
 
-function cell(values, middle, missing) {
+export function cell(values, middle, missing) {
   if (middle === undefined) return missing;
   const [least, most] = [Math.min(...values), Math.max(...values)];
   return number(least) === number(most) ? number(middle) : `${number(middle)} [${number(least)}-${number(most)}]`;
 }
 
-function number(value) {
+export function number(value) {
   if (value === undefined) return '-';
   const digits = Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2;
   return value.toLocaleString('en-US', { maximumFractionDigits: digits });
 }
 
-function markdownTable(head, rows) {
+export function markdownTable(head, rows) {
   const line = (cells) => `| ${cells.join(' | ')} |`;
   return [line(head), line(head.map((_, i) => (i ? '---:' : '---'))), ...rows.map(line)].join('\n');
 }
 
-function plainTable(head, rows) {
+export function plainTable(head, rows) {
   const widths = head.map((_, i) => Math.max(...[head, ...rows].map((row) => row[i].length)));
   const line = (cells) => cells.map((text, i) => (i ? text.padStart(widths[i]) : text.padEnd(widths[i]))).join('  ').trimEnd();
   return [line(head), widths.map((width) => '-'.repeat(width)).join('  '), ...rows.map(line)].join('\n');

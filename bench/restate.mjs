@@ -35,7 +35,19 @@ export class Restate {
       env: { ...process.env, RESTATE_INGRESS__BIND_ADDRESS: `127.0.0.1:${ingress}`, RESTATE_ADMIN__BIND_ADDRESS: `127.0.0.1:${admin}`,
         RESTATE_BIND_ADDRESS: `127.0.0.1:${node}`, RESTATE_DISABLE_TELEMETRY: 'true', DO_NOT_TRACK: '1', RUST_LOG: 'warn' },
     });
-    const service = restate.service({ name: 'sink', handlers: { deliver: async (_ctx, message) => this.sink.hit(message) } });
+    const service = restate.service({ name: 'sink', handlers: {
+      deliver: async (_ctx, message) => this.sink.hit(message),
+      ten: async (ctx) => {
+        for (let i = 0; i < 10; i++) await ctx.run(`s${i}`, () => i);
+      },
+      sleeper: async (ctx, input) => {
+        await ctx.sleep(await ctx.run('for', () => Math.max(1, input.due - Date.now())));
+        this.sink.hit(input);
+      },
+      long: async (ctx, input) => {
+        for (let i = 0; i < input.steps; i++) await ctx.run('s', () => { this.marks[i] = now(); });
+      },
+    } });
     // A virtual object runs one call of a key at a time, in the order they came: a flow key with parallelism 1.
     const keyed = restate.object({ name: 'keyed', handlers: { deliver: async (_ctx, message) => this.keyed.receive(message) } });
     const handler = restate.createEndpointHandler({ services: [service, keyed], logger: () => {}, ...(this.duplex ? {} : { bidirectional: false }) });
@@ -82,6 +94,21 @@ export class Restate {
   /** Publishes a message that is due at `due` (epoch milliseconds). */
   at(due, message) {
     return this.wire.post(`/sink/deliver/send?delay=${Math.max(1, Math.round(due - Date.now()))}ms`, JSON.stringify({ ...message, b: BODY }));
+  }
+
+  /** Runs ten steps; the answer comes when the run is completed. */
+  run10() {
+    return this.wire.post('/sink/ten', '');
+  }
+
+  armSleeper(input) {
+    return this.wire.post('/sink/sleeper/send', JSON.stringify(input));
+  }
+
+  async runLong(steps) {
+    this.marks = new Float64Array(steps);
+    await this.wire.post('/sink/long', JSON.stringify({ steps }));
+    return this.marks;
   }
 
   pid() {

@@ -203,7 +203,8 @@ begin
       r.singleton := tikku.policy_key(c.workflow, w.policy #>> '{singleton,key}', c.input);
       v_mode := coalesce(w.policy #>> '{singleton,mode}', 'skip');
     end if;
-    if w.policy -> 'debounce' is not null then
+    -- What has a parent or a past is not to be merged into another.
+    if w.policy -> 'debounce' is not null and c.started_how not in ('child', 'fork', 'continue') then
       r.debounce := tikku.policy_key(c.workflow, w.policy #>> '{debounce,key}', c.input);
       v_max_s := (w.policy #>> '{debounce,maxSeconds}')::bigint;
       c.debounce_until := case when v_max_s is not null then r.due_at + tikku.ms(v_max_s * 1000) else 'infinity' end;

@@ -3,6 +3,8 @@
 
 create index signal_intake_run on tikku.signal_intake (run_id, id);
 create index child_sweep_at on tikku.child_sweep (at);
+create index approval_list on tikku.approval (account_id, run_id desc, key);
+create index approval_open_list on tikku.approval (account_id, run_id desc, key) where state = 'open';
 
 create type tikku.ruled as (verdict text, state text, id uuid, wait_ms bigint, account_id uuid);
 comment on type tikku.ruled is 'A verdict, or a run that is to be handed to the queue.';
@@ -410,7 +412,7 @@ begin
   update tikku.approval x set state = case when p_approve then 'approved' else 'rejected' end, decided_at = v_now, decided_by = p_by, decided_name = v_name,
       data = p_data
     where x.run_id = p_run and x.key = p_key;
-  v_wait := tikku.run_fact(p_run, p_key, 'approval', 'ok', convert_to(format('{"approved":%s,"data":', p_approve), 'UTF8') || coalesce(p_data, 'null')
+  v_wait := tikku.run_fact(p_run, p_key, 'approval', 'ok', convert_to(format('{"approved":%s,"data":', p_approve::text), 'UTF8') || coalesce(p_data, 'null')
     || convert_to(format(',"by":%s,"at":"%s"}', coalesce(to_json(coalesce('key_' || translate(p_by::text, '-', ''), p_by_name))::text, 'null'), tikku.rfc3339(v_now)), 'UTF8'), null, null);
   return next row('done', r.state, null, null, null)::tikku.ruled;
   if v_wait is not null then
@@ -452,7 +454,8 @@ comment on function tikku.child_sweep_turn is 'A row that says there was somethi
 
 -- Everything that matches, was started up to as_of by the time in its id, and is not over.
 create function tikku.run_cancel_many(
-  p_account uuid, p_as_of_us bigint, p_most int, p_state text, p_workflow text, p_version text, p_label text, p_parent uuid, p_from_ms bigint, p_to_ms bigint
+  p_account uuid, p_as_of_us bigint, p_most int, p_ids uuid[], p_state text, p_workflow text, p_version text, p_label text, p_parent uuid, p_external_id text,
+  p_from_ms bigint, p_to_ms bigint
 ) returns table (as_of_us bigint, remaining bigint, done int, id uuid, wait_ms bigint, account_id uuid) language plpgsql volatile rows 50 as $$
 declare
   v_as_of timestamptz := tikku.as_of(p_as_of_us);
@@ -461,7 +464,7 @@ declare
 begin
   done := 0;
   as_of_us := tikku.us(v_as_of);
-  v_ids := array(select o.id from tikku.run_matching(p_account, v_as_of, p_state, p_workflow, p_version, p_label, p_parent, p_from_ms, p_to_ms) o limit p_most);
+  v_ids := array(select o.id from tikku.run_matching(p_account, v_as_of, p_ids, p_state, p_workflow, p_version, p_label, p_parent, p_external_id, p_from_ms, p_to_ms) o limit p_most);
   perform tikku.run_lock(v_ids);
   foreach v_id in array v_ids loop
     if exists (select 1 from tikku.run x where x.id = v_id and x.finished_at is null) then
@@ -474,19 +477,20 @@ begin
     end if;
   end loop;
   select count(*) into remaining from (
-    select 1 from tikku.run_matching(p_account, v_as_of, p_state, p_workflow, p_version, p_label, p_parent, p_from_ms, p_to_ms) limit 1000000) x;
+    select 1 from tikku.run_matching(p_account, v_as_of, p_ids, p_state, p_workflow, p_version, p_label, p_parent, p_external_id, p_from_ms, p_to_ms) limit 1000000) x;
   id := null;
   wait_ms := null;
   return next;
 end $$;
 comment on function tikku.run_cancel_many is 'What is to be handed to the queue, and last a row without an id: how many it cancelled and how many are left.';
 
-create function tikku.run_matching(p_account uuid, p_as_of timestamptz, p_state text, p_workflow text, p_version text, p_label text, p_parent uuid, p_from_ms bigint, p_to_ms bigint)
+create function tikku.run_matching(p_account uuid, p_as_of timestamptz, p_ids uuid[], p_state text, p_workflow text, p_version text, p_label text, p_parent uuid,
+  p_external_id text, p_from_ms bigint, p_to_ms bigint)
 returns table (id uuid) language sql stable rows 1000 as $$
   select c.run_id from tikku.run_content c join tikku.run x on x.id = c.run_id
     where c.account_id = p_account and x.finished_at is null and c.created_at <= p_as_of and (p_state is null or x.state = p_state)
       and (p_workflow is null or c.workflow = p_workflow) and (p_version is null or c.version = p_version) and (p_label is null or p_label = any(c.labels))
-      and (p_parent is null or x.parent_id = p_parent)
+      and (p_parent is null or x.parent_id = p_parent) and (p_ids is null or c.run_id = any(p_ids)) and (p_external_id is null or c.external_id = p_external_id)
       and (p_from_ms is null or c.created_at >= to_timestamp(p_from_ms / 1000.0)) and (p_to_ms is null or c.created_at < to_timestamp(p_to_ms / 1000.0))
 $$;
 comment on function tikku.run_matching is 'Runs that are not over and match.';

@@ -1,4 +1,4 @@
-//! `tikku dev`: every stage of the message path in one process, on a private PostgreSQL or the database in DATABASE_URL.
+//! `tikku dev`: every stage in one process, on a private PostgreSQL or the database in DATABASE_URL.
 //!
 //! Beats: folder, port, database, schema, account, API, consumers, clock, dev.json; then it waits for Ctrl-C and undoes them.
 //! Out of scope: what the stages do; they are the same handlers as on Lambda and Workers.
@@ -12,11 +12,12 @@ mod stop;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tikku_platform::http::Http;
-use tikku_platform::queue::{MemoryQueue, Queue};
+use tikku_platform::queue::Queue;
 use tikku_platform::{Config, Ctx, Lanes};
 use tikku_store::Store;
 use tokio::net::TcpListener;
@@ -25,7 +26,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::database::{self, variable};
 use crate::postgres::{Lifetime, Postgres};
 use crate::screen::say;
-use consume::Consumer;
+use consume::Consumers;
 use folder::Folder;
 use key::Access;
 use stop::Stop;
@@ -102,26 +103,26 @@ impl Database {
 }
 
 async fn run_on(folder: &Folder, database: &Database, listener: TcpListener, mut stop: Stop) -> Result<()> {
-    let address = listener.local_addr()?;
+    let url = url_of(listener.local_addr()?);
     let (ctx, access) = tokio::select! {
-        ready = prepare(database) => ready?,
+        ready = prepare(database, &url) => ready?,
         () = stop.wait() => return Ok(()),
     };
     let server = tokio::spawn(serve::run(listener, ctx.clone(), stop.clone()));
-    let consumer = Consumer::start(ctx.clone(), stop.clone());
-    let clock = tokio::spawn(tick(ctx));
-    let url = url_of(address);
+    let consumers = Consumers::start(&ctx, &stop);
+    let clock = tokio::spawn(tick(ctx.clone()));
     folder.announce(&url, &access, &database.url)?;
     greet(&url, &access, &database.place(folder));
 
     stop.wait().await;
+    ctx.config.stopping.store(true, Ordering::Relaxed);
     clock.abort();
-    consumer.finish().await;
+    consumers.finish().await;
     server.await.context("the HTTP server broke")?
 }
 
 /// Makes the schema, the account and the context that every handler works with.
-async fn prepare(database: &Database) -> Result<(Arc<Ctx>, Access)> {
+async fn prepare(database: &Database, url: &str) -> Result<(Arc<Ctx>, Access)> {
     let store = database::open(&database.url, CONNECTIONS)?;
     store.migrate().await.context("could not bring the schema up to date")?;
     let access = key::access(&store, database.key_file.as_deref()).await?;
@@ -129,8 +130,12 @@ async fn prepare(database: &Database) -> Result<(Arc<Ctx>, Access)> {
     let mut config = Config::read(setting, consume::PUSHES_MAX, format!("dev-{}", std::process::id()))?;
     config.tick_rows_max = TICK_ROWS_MAX;
     config.lanes = Arc::new(Lanes::new(consume::PUSHES_MAX, consume::SLOW_MAX));
+    config.run_lanes = Arc::new(Lanes::new(consume::DISPATCHES_MAX, consume::SLOW_DISPATCHES_MAX));
+    if config.public_url.is_empty() {
+        url.clone_into(&mut config.public_url);
+    }
     let http = Http::new(config.policy.clone(), variable("TIKKU_EXTRA_CA_FILE").as_deref())?;
-    let queue = Queue::Memory(MemoryQueue::default());
+    let queue = Queue::Memory(Box::default());
     Ok((Arc::new(Ctx { store, http, queue, config }), access))
 }
 
@@ -143,11 +148,13 @@ fn setting(name: &str) -> Option<String> {
     }
 }
 
-/// Hands to the first tick what the last run's queue held in memory when it ended.
+/// Hands to the first tick what the last server's queues held in memory when it ended.
 async fn forget_kicks(store: &Store) -> Result<()> {
     let window_ms = i64::try_from(tikku_domain::limits::WINDOW_MS).unwrap_or(i64::MAX);
     while store.message_unkick(UNKICK_ROWS, window_ms).await? == UNKICK_ROWS.unsigned_abs() {}
-    Ok(store.flow_unkick().await?)
+    while store.run_unkick(UNKICK_ROWS, window_ms).await? == UNKICK_ROWS.unsigned_abs() {}
+    store.flow_unkick().await?;
+    Ok(store.gate_unkick().await?)
 }
 
 /// Ticks for ever. While the database is away, one line is logged, not one every two seconds.

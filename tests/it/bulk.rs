@@ -48,7 +48,7 @@ async fn fail(store: &Store, ids: &[MessageId]) -> usize {
 }
 
 fn ids(kicks: &[Kick]) -> Vec<MessageId> {
-    kicks.iter().map(|kick| kick.id).collect()
+    Kick::messages(kicks)
 }
 
 async fn count(world: &World, condition: &str) -> i64 {

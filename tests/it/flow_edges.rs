@@ -4,7 +4,7 @@
 
 use tikku_domain::ids::MessageId;
 use tikku_domain::message::{Settlement, Verdict};
-use tikku_store::{Loaded, Published, PublishedBatch, PublishedItem};
+use tikku_store::{Kick, Loaded, Published, PublishedBatch, PublishedItem};
 
 use crate::world::{World, delivered, retried, started};
 
@@ -58,7 +58,7 @@ async fn a_cancelled_message_whose_lease_is_given_back_lets_the_next_go() {
     let [lease] = begun(&world, &[first, second]).await[..] else { panic!() };
     world.store.message_cancel(world.account, first).await.unwrap();
     let kicks = world.store.message_release(&[lease]).await.unwrap();
-    assert_eq!(kicks.iter().map(|kick| kick.id).collect::<Vec<_>>(), [second]);
+    assert_eq!(Kick::messages(&kicks), [second]);
 }
 
 #[tokio::test]

@@ -57,7 +57,7 @@ async fn publish(world: Arc<World>, yard: Shared, publisher: usize) {
         if publisher == 0 {
             yard.published.push(id);
         }
-        yard.queue.extend(kick.map(|kick| kick.id));
+        yard.queue.extend(Kick::messages(kick.as_slice()));
     }
 }
 
@@ -69,7 +69,7 @@ fn take(yard: &Shared, most: usize) -> Vec<MessageId> {
 
 fn put(yard: &Shared, kicks: &[Kick]) {
     assert!(kicks.iter().all(|kick| kick.wait_ms < 100), "nothing here has to wait: {kicks:?}");
-    yard.lock().unwrap().queue.extend(kicks.iter().map(|kick| kick.id));
+    yard.lock().unwrap().queue.extend(Kick::messages(kicks));
 }
 
 /// Counts how many leases each flow has now; false while the publisher has not written its answer down yet.

@@ -49,11 +49,11 @@ pub struct Options {
     pub sslmode: Option<&'static str>,
     /// The functions find the database by a secret as RDS writes it (Lambda).
     pub secret: bool,
-    /// What the delivering process takes for the time, as libfaketime writes it (`+1h`).
+    /// What the processes that call endpoints take for the time, as libfaketime writes it (`+1h`).
     pub clock: Option<&'static str>,
     /// A cluster of its own, for scenarios that stop it.
     pub own_cluster: bool,
-    /// What the delivering process finds in /etc/hosts (Linux mount namespace; Dev, Lambda).
+    /// What the processes that call endpoints find in /etc/hosts (Linux mount namespace; Dev, Lambda).
     pub hosts: Option<&'static str>,
     /// `tikku dev` starts a Postgres itself instead of using the test cluster.
     pub embedded: bool,
@@ -194,7 +194,7 @@ impl Deployment {
         sql(&self.database.url, text).await.unwrap_or_else(|e| panic!("{e:#}"))
     }
 
-    /// Kills the process that delivers with SIGKILL and starts it again (Lambda: all `deliver` instances).
+    /// Kills the process that delivers and dispatches with SIGKILL and starts it again (Lambda: all `deliver` and `step-invoke` instances).
     pub fn kill_deliverer(&self) {
         tokio::task::block_in_place(|| match &self.machine {
             Machine::Dev(dev) => dev.restart().expect("tikku dev starts again"),

@@ -75,7 +75,10 @@ async fn functions_scan_nothing(world: &World, client: &Client) {
             "select * from tikku.message_settle(array['{}'::uuid], '{{1}}', '{{delivered}}', '{{f}}', '{{f}}', '{{0}}', '{{0}}', '{{0}}', '{{200}}', '{{null}}', '{{[]}}', '{{null}}', '{{null}}', null, null, 'w', 1)",
             id.0
         ),
-        "select * from tikku.message_reap(100, 30, 900000)".to_owned(),
+        "select * from tikku.lease_reap(100, 30, 900000)".to_owned(),
+        format!("select * from tikku.message_start(array['{}'::uuid], 900000)", id.0),
+        format!("select * from tikku.message_release(array['{}'::uuid], '{{1}}')", id.0),
+        format!("select * from tikku.fetch_end(array['{}'::uuid], null, null)", id.0),
         format!("select tikku.message_cancel('{}', '{}')", world.account.0, id.0),
         format!("select tikku.message_retry('{}', '{}')", world.account.0, id.0),
         bulk("message_retry_many", "'nope'"),

@@ -34,6 +34,7 @@ mod signing;
 mod sql;
 mod throttling;
 mod timers;
+mod workflow_destinations;
 
 /// Long enough for what should take milliseconds, on a busy machine.
 const SOON: Duration = Duration::from_secs(20);

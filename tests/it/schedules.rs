@@ -12,7 +12,7 @@ use tikku_domain::ids::{MessageId, ScheduleId};
 use tikku_domain::publish::Rules;
 use tikku_domain::schedule::{self, NewSchedule, Plan};
 use tikku_platform::http::Http;
-use tikku_platform::queue::{MemoryQueue, Queue};
+use tikku_platform::queue::Queue;
 use tikku_platform::{Config, Ctx};
 use tikku_store::{PauseChange, Paused, ScheduleEdit, ScheduleRan, ScheduleTimes, Store};
 use tokio_postgres::Client;
@@ -29,7 +29,7 @@ pub fn process(world: &World, seconds: i64) -> Ctx {
     Ctx {
         store: world.later(seconds),
         http: http.clone(),
-        queue: Queue::Memory(MemoryQueue::default()),
+        queue: Queue::Memory(Box::default()),
         config: Config::read(|_| None, 8, "test".to_owned()).unwrap(),
     }
 }

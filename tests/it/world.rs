@@ -111,6 +111,7 @@ pub fn delivered(id: MessageId, fence: i64) -> (Settlement, u64) {
         response_body: Some(b"ok".to_vec()),
         retry_after_ms: None,
         callback: None,
+        fetched: None,
     };
     (settlement, 1)
 }

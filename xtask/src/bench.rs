@@ -20,6 +20,6 @@ pub fn run_benchmarks(env: &Env, arguments: &[&str]) -> Result<()> {
         bench.env("TIKKU_LAMBDA_DIR", lambda::build(env)?);
         wasm::build_worker(env)?;
     }
-    run(env.command("npm").args(["ci", "--no-fund", "--no-audit", "--loglevel=error"]).current_dir(&folder))?;
+    tools::npm_packages(env, &folder)?;
     run(&mut bench)
 }

@@ -10,7 +10,7 @@ use crate::wasm::Toolchain;
 use crate::{lambda, openapi, tools, wasm};
 
 /// The features that the shells of the Lambda functions hide behind.
-const LAMBDA_FEATURES: &str = "tikku-publish/lambda,tikku-tick/lambda,tikku-deliver/lambda";
+const LAMBDA_FEATURES: &str = "tikku-publish/lambda,tikku-tick/lambda,tikku-deliver/lambda,tikku-step-invoke/lambda";
 
 /// rustfmt and clippy, for the host and for wasm; what is generated and committed.
 pub fn tidy(env: &Env) -> Result<Tally> {

@@ -10,6 +10,7 @@ mod checks;
 mod env;
 mod lambda;
 mod openapi;
+mod sdk;
 mod suites;
 mod tools;
 mod wasm;
@@ -22,7 +23,7 @@ use crate::env::Env;
 
 const USAGE: &str = "\
 cargo xtask setup [tool...]   installs what is missing: postgres faketime python node wasm browser (default: all but browser)
-cargo xtask test [part...]    runs tests: tidy unit it scale lambda workers deploy (default: all of them)
+cargo xtask test [part...]    runs tests: tidy unit sdk it scale lambda workers deploy (default: all of them)
 cargo xtask build worker      builds the Cloudflare Worker into functions/edge/build
 cargo xtask build lambda      builds the Lambda functions into .aws-sam/build
 cargo xtask openapi           writes docs/openapi.json and the TypeScript types anew

@@ -10,13 +10,14 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::env::{Env, describe, run};
-use crate::{checks, lambda, tools, wasm};
+use crate::{checks, lambda, sdk, tools, wasm};
 
 type Part = (&'static str, fn(&Env) -> Result<Tally>);
 
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 8] = [
     ("tidy", checks::tidy),
     ("unit", unit),
+    ("sdk", sdk::test),
     ("it", it),
     ("scale", scale),
     ("lambda", on_lambda),
@@ -44,7 +45,28 @@ impl Tally {
         }
     }
 
-    fn line(&self) -> String {
+    /// So many.
+    pub fn of(passed: u32, failed: u32, skipped: u32) -> Tally {
+        Tally { passed, failed, skipped }
+    }
+
+    /// Adds what a program counted; one that did not get that far counts as one failure.
+    pub fn join(&mut self, name: &str, counted: Result<Tally>) {
+        match counted {
+            Ok(other) => {
+                if other.failed > 0 {
+                    eprintln!("FAILED {name}: {}", other.line());
+                }
+                self.passed += other.passed;
+                self.failed += other.failed;
+                self.skipped += other.skipped;
+            }
+            Err(error) => self.add(name, Err(error)),
+        }
+    }
+
+    /// `3 passed, 0 failed`
+    pub fn line(&self) -> String {
         let skipped = if self.skipped > 0 { format!(", {} skipped", self.skipped) } else { String::new() };
         format!("{} passed, {} failed{skipped}", self.passed, self.failed)
     }
@@ -68,17 +90,16 @@ pub fn test(env: &Env, names: &[&str]) -> Result<bool> {
             tally
         });
         lines.push(format!("{name}: {} ({} s)", tally.line(), begun.elapsed().as_secs()));
-        total.passed += tally.passed;
-        total.failed += tally.failed;
-        total.skipped += tally.skipped;
+        total.join(name, Ok(tally));
     }
     println!("\n{}\n{}", lines.join("\n"), total.line());
     Ok(total.failed == 0)
 }
 
 fn unit(env: &Env) -> Result<Tally> {
-    // The Worker exists on wasm only, and the integration tests are a part of their own.
-    let selection = ["--workspace", "--lib", "--bins", "--exclude", "tikku-edge", "--exclude", "tikku-tests"];
+    // The Worker exists on wasm only; the integration tests and the Rust SDK are parts of their own.
+    let others = ["--exclude", "tikku-edge", "--exclude", "tikku-tests", "--exclude", "tikku"];
+    let selection = [&["--workspace", "--lib", "--bins"], &others[..]].concat();
     cargo_test(env.command("cargo").args(["test", "--no-fail-fast"]).args(selection))
 }
 
@@ -116,32 +137,46 @@ fn integration(env: &Env, host: &str) -> Result<Command> {
     command.env("TIKKU_TEST_LONG", "1");
     // Scenarios wait for timers and endpoints far more than they compute: cores do not say how many fit.
     command.env("RUST_TEST_THREADS", "24");
-    command.env("TIKKU_BIN", env.target.join("debug/tikku"));
-    command.env("TIKKU_PYTHON", env.python_bin("python"));
-    command.env("TIKKU_WRANGLER", env.node_bin("wrangler"));
-    command.env("TIKKU_NODE_MODULES", env.cache.join("node/node_modules"));
+    environment(env, &mut command);
     // Without these wrangler looks for servers of its maker at every start.
     command.env("CLOUDFLARE_CF_FETCH_ENABLED", "false").env("WRANGLER_SEND_METRICS", "false");
     Ok(command)
 }
 
+/// Where tests find the product and the tools.
+pub fn environment<'a>(env: &Env, command: &'a mut Command) -> &'a mut Command {
+    command.env("TIKKU_BIN", env.target.join("debug/tikku"));
+    command.env("TIKKU_PYTHON", env.python_bin("python"));
+    command.env("TIKKU_WRANGLER", env.node_bin("wrangler"));
+    command.env("TIKKU_NODE_MODULES", env.cache.join("node/node_modules"))
+}
+
 /// Runs a `cargo test`, passes its output on and counts. A run that tested nothing is an error.
-fn cargo_test(command: &mut Command) -> Result<Tally> {
+pub fn cargo_test(command: &mut Command) -> Result<Tally> {
+    let mut not_run = 0;
+    let mut tally = counted(command, |tally, line| {
+        count(tally, line);
+        // What a test prints that does not apply to the host; to cargo it passed.
+        not_run += u32::from(line.starts_with("not run: "));
+    })?;
+    tally.passed = tally.passed.saturating_sub(not_run);
+    tally.skipped += not_run;
+    ensure!(tally.passed + tally.failed > 0, "{}: no test applies here", describe(command));
+    Ok(tally)
+}
+
+/// Runs tests, passes their output on and has each line counted. A run that tested nothing is an error.
+pub fn counted(command: &mut Command, mut count: impl FnMut(&mut Tally, &str)) -> Result<Tally> {
     let line = describe(command);
     eprintln!("$ {line}");
     let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start: {line}"))?;
     let output = child.stdout.take().context("the test run has no output")?;
     let mut tally = Tally::default();
-    let mut not_run = 0;
     for text in BufReader::new(output).lines() {
         let text = text?;
         println!("{text}");
         count(&mut tally, &text);
-        // What a test prints that does not apply to the host; to cargo it passed.
-        not_run += u32::from(text.starts_with("not run: "));
     }
-    tally.passed = tally.passed.saturating_sub(not_run);
-    tally.skipped += not_run;
     let status = child.wait()?;
     ensure!(status.success() || tally.failed > 0, "{line}: {status}, without a failed test: it did not build, or it crashed");
     ensure!(tally.passed + tally.failed > 0, "{line}: no test ran");

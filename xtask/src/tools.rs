@@ -101,6 +101,18 @@ pub fn node(env: &Env) -> Result<()> {
     stamp(&folder, &wanted)
 }
 
+/// The packages of a folder of the clone, from its lock file; nothing to do while they are those.
+pub fn npm_packages(env: &Env, folder: &Path) -> Result<()> {
+    let (wanted, packages) = (folder.join("package-lock.json"), folder.join("node_modules"));
+    if stamped(&packages, &wanted)? {
+        return Ok(());
+    }
+    eprintln!("set-up: Node packages of {}", folder.display());
+    run(env.command("npm").args(["ci", "--no-fund", "--no-audit", "--loglevel=error"]).current_dir(folder))?;
+    std::fs::create_dir_all(&packages)?;
+    stamp(&packages, &wanted)
+}
+
 /// All that a Worker is built with: the wasm target, worker-build, wasm-bindgen and the Node packages.
 pub fn wasm_tools(env: &Env) -> Result<()> {
     node(env)?;

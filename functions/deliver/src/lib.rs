@@ -1,13 +1,16 @@
 //! STAGE 3a: queue -> load, sign, push, judge, record. Five beats and no decision: `tikku_domain::message` decides.
 //!
-//! Out of scope: claiming (tick), the endpoint's idea of the message.
+//! A message to a workflow is not pushed, but starts a run (`starts`). Out of scope: claiming (tick), the endpoint's idea of the message.
+
+mod starts;
 
 use std::pin::pin;
 
 use futures_util::StreamExt;
-use futures_util::future::{Either, join, select};
+use futures_util::future::{Either, join3, select};
 use futures_util::stream::FuturesUnordered;
 use tikku_domain::destination::{self, DestinationError};
+use tikku_domain::fetch::{Fetch, Fetched};
 use tikku_domain::ids::MessageId;
 use tikku_domain::limits::LOAD_BYTES_MAX;
 use tikku_domain::message::{self, Failure, Job, Outcome, Reply, Settlement};
@@ -19,6 +22,8 @@ use url::{Position, Url};
 
 /// Outcomes that are known within this of each other are recorded by one statement.
 const GROUP_MS: u64 = 250;
+/// A group is closed when the answers that steps get of it are larger than this.
+const GROUP_BYTES: usize = 8 * 1024 * 1024;
 /// While the database is away a statement is tried again after twice the wait each time, up to this: for 13 s in all.
 const PERSIST_PAUSE_MS_MAX: u64 = 6_400;
 /// A push that has lasted so long moves to the slow lane.
@@ -34,6 +39,16 @@ enum Done {
     Pushed { settlement: Settlement, started_ms: u64 },
     /// Its slot came too late, or its destination is stuck: nothing was sent.
     Unstarted { id: MessageId, fence: i64 },
+}
+
+impl Done {
+    /// The size of what a step gets.
+    fn answer_bytes(&self) -> usize {
+        match self {
+            Self::Pushed { settlement: Settlement { fetched: Some(Fetched::Answer(json)), .. }, .. } => json.len(),
+            _ => 0,
+        }
+    }
 }
 
 /// Leased jobs and the stopwatch that runs since.
@@ -77,6 +92,8 @@ pub async fn load(ctx: &Ctx, ids: &[MessageId]) -> Result<Batch, StoreError> {
 /// Pushes leased jobs side by side and records outcomes in groups while other pushes are still under way.
 pub async fn run(ctx: &Ctx, Batch { jobs, watch }: Batch) -> Result<(), StoreError> {
     let (sender, receiver) = mpsc::unbounded_channel();
+    let (to_start, jobs) = jobs.into_iter().partition(|job: &Job| destination::workflow(&job.url).is_some());
+    let start_all = starts::start_all(ctx, to_start, watch, sender.clone());
     let mut pushes: FuturesUnordered<_> = jobs.into_iter().map(|job| deliver(ctx, job, watch)).collect();
     let push_all = async move {
         while let Some(done) = pushes.next().await {
@@ -84,10 +101,14 @@ pub async fn run(ctx: &Ctx, Batch { jobs, watch }: Batch) -> Result<(), StoreErr
             let _unheard = sender.send(done);
         }
     };
-    join(push_all, record_all(ctx, receiver, watch)).await.1
+    let (started, (), recorded) = join3(start_all, push_all, record_all(ctx, receiver, watch)).await;
+    recorded.and(started)
 }
 
 async fn deliver(ctx: &Ctx, mut job: Job, watch: Stopwatch) -> Done {
+    if job.fetch == Some(Fetch::Abandoned) {
+        return Done::Pushed { settlement: message::abandon(&job), started_ms: watch.elapsed_ms() };
+    }
     let (lanes, unstarted) = (&ctx.config.lanes, Done::Unstarted { id: job.id, fence: job.fence });
     let left_ms = job.wait_ms.saturating_sub(watch.elapsed_ms());
     if left_ms > 0 {
@@ -134,7 +155,8 @@ async fn push(
         }
     };
     let headers = message::push_headers(job, body.as_deref(), timestamp_s);
-    ctx.http.push(Push { url, method: job.method.clone(), headers, body: body.unwrap_or_default(), timeout_ms }).await
+    let (method, body_max) = (job.method.clone(), message::body_max(job));
+    ctx.http.push(Push { url, method, headers, body: body.unwrap_or_default(), timeout_ms, body_max }).await
 }
 
 /// Records groups until every push has reported; the first error is kept and the rest still recorded.
@@ -147,16 +169,18 @@ async fn record_all(ctx: &Ctx, mut receiver: mpsc::UnboundedReceiver<Done>, watc
     result
 }
 
-/// Everything that is reported until [`GROUP_MS`] after the first, or until nothing is left to wait for.
+/// Everything that is reported until [`GROUP_MS`] after the first, or until it is enough, or nothing is left to wait for.
 async fn group(first: Done, receiver: &mut mpsc::UnboundedReceiver<Done>) -> Vec<Done> {
+    let mut bytes = first.answer_bytes();
     let mut group = vec![first];
     let mut pause = pin!(time::sleep_ms(GROUP_MS));
-    loop {
-        match select(pin!(receiver.recv()), pause.as_mut()).await {
-            Either::Left((Some(done), _)) => group.push(done),
-            _ => return group,
-        }
+    while bytes <= GROUP_BYTES
+        && let Either::Left((Some(done), _)) = select(pin!(receiver.recv()), pause.as_mut()).await
+    {
+        bytes += done.answer_bytes();
+        group.push(done);
     }
+    group
 }
 
 /// Settles what was pushed and gives back what was not; both are tried, whatever becomes of the other.

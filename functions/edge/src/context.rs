@@ -21,7 +21,7 @@ pub fn open(env: &Env) -> Result<(Ctx, Connections)> {
     let ctx = Ctx {
         store: Store::new(db::clients(env.hyperdrive("HYPERDRIVE")?, connections.clone())),
         http: Http::new(config.policy.clone()),
-        queue: Queue::new(env.queue("WAKE_QUEUE")?),
+        queue: Queue::new(env.queue("WAKE_QUEUE")?, env.queue("TIKKU_RUNS")?),
         config,
     };
     Ok((ctx, connections))

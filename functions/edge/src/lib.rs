@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::Response;
-use tikku_domain::ids::MessageId;
-use tikku_platform::decode_ids;
+use tikku_domain::ids::WakeId;
+use tikku_platform::{Ctx, decode_ids};
 use tokio::sync::oneshot;
 use tower_service::Service;
 use worker::js_sys::JSON;
@@ -51,16 +51,16 @@ async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) 
     connections.closed().await;
 }
 
-/// Delivers what the wake queue names. A batch that could not be recorded comes again as a whole, after the queue's `retry_delay`; what
-/// was recorded of it is then skipped.
+/// Delivers or dispatches what a wake queue names: its ids tell which. A batch that could not be recorded comes again as a whole, after the
+/// queue's `retry_delay`; what was recorded of it is then skipped.
 #[event(queue)]
 async fn queue(batch: MessageBatch<()>, env: Env, _context: Context) -> Result<()> {
     let (ctx, connections) = context::open(&env)?;
-    let ids: Vec<_> = batch.raw_iter().flat_map(|message| ids(&message)).collect();
-    match tikku_deliver::handle(&ctx, &ids).await {
+    let ids: Vec<WakeId> = batch.raw_iter().flat_map(|message| ids(&message)).collect();
+    match work(&ctx, &ids).await {
         Ok(()) => batch.ack_all(),
         Err(error) => {
-            tracing::error!(%error, "outcomes could not be recorded");
+            tracing::error!(%error, "the batch is to be brought again");
             batch.retry_all();
         }
     }
@@ -69,8 +69,20 @@ async fn queue(batch: MessageBatch<()>, env: Env, _context: Context) -> Result<(
     Ok(())
 }
 
+async fn work(ctx: &Ctx, ids: &[WakeId]) -> std::result::Result<(), Box<dyn std::error::Error>> {
+    let (messages, runs) = WakeId::split(ids.iter().copied());
+    if !messages.is_empty() {
+        tikku_deliver::handle(ctx, &messages).await?;
+    }
+    if !runs.is_empty() {
+        ctx.config.public_url_required()?;
+        tikku_step_invoke::handle(ctx, &runs).await?;
+    }
+    Ok(())
+}
+
 /// The ids of a queue message; none when it is not one of ours.
-fn ids(message: &RawMessage) -> Vec<MessageId> {
+fn ids(message: &RawMessage) -> Vec<WakeId> {
     let body = JSON::stringify(&message.body()).ok().and_then(|text| text.as_string());
     decode_ids(&body.unwrap_or_default())
 }

@@ -18,12 +18,17 @@ pub fn complete(mut document: Value) -> Value {
                 .into_iter()
                 .flatten()
                 .for_each(|one| field_rules::cursor(path, one));
-            answer(operation);
+            answer(path, operation);
         }
     }
     let components = &mut document["components"];
     components["securitySchemes"] = json!({
         "key": { "type": "http", "scheme": "bearer", "description": "An API key: `tk_live_...`" },
+        "fence": { "type": "http", "scheme": "bearer", "description": "The token of a dispatch: `fence.token` of the invoke request" },
+        "resume": {
+            "type": "apiKey", "in": "query", "name": "token",
+            "description": "The token of a resume URL: whoever has it may send this one signal, or answer this one approval."
+        },
         "keyInUrl": {
             "type": "apiKey", "in": "query", "name": "tikku-key",
             "description": "An API key in the URL, for third parties that know a URL and nothing else. It is not passed on. Give them a key of role publish of their own, so that it can be revoked."
@@ -53,10 +58,11 @@ const COMMON: [(Kind, &str, &str); 10] = [
 ];
 
 /// Adds to an operation the answers that it has by its kind; those that it describes itself stay.
-fn answer(operation: &mut Value) {
+fn answer(path: &str, operation: &mut Value) {
     let role = operation["security"][0]["key"][0].as_str().unwrap_or("read").to_owned();
     let keyed = operation.get("security").is_none_or(|security| security[0].get("key").is_some());
-    operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten().for_each(field_rules::parameter);
+    let secured = operation.get("security").is_none_or(|security| security[0] != json!({}));
+    operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten().for_each(|one| field_rules::parameter(path, one));
     let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
     let has = |place: &str| parameters.iter().any(|parameter| parameter["in"] == place);
     let body = operation.get("requestBody").is_some();
@@ -73,7 +79,8 @@ fn answer(operation: &mut Value) {
         Kind::InvalidRequest => has("query") || has("header") || body,
         Kind::PreconditionFailed => parameters.iter().any(|parameter| parameter["name"] == "If-Match"),
         Kind::TooLarge => body,
-        Kind::RateLimited | Kind::Unavailable | Kind::Internal => keyed,
+        Kind::RateLimited => keyed,
+        Kind::Unavailable | Kind::Internal => secured,
         _ => true,
     };
     let Some(responses) = operation["responses"].as_object_mut() else { return };

@@ -11,7 +11,7 @@ pub fn add(schemas: &mut Value) {
     }
 }
 
-fn of_requests() -> [(&'static str, Value); 10] {
+fn of_requests() -> [(&'static str, Value); 18] {
     let order = json!({ "order": 7, "total": "19.90" });
     [
         (
@@ -28,6 +28,7 @@ fn of_requests() -> [(&'static str, Value); 10] {
             json!({ "messages": [
                 { "url": "https://example.com/hook", "body": order },
                 { "url": "https://example.com/hook", "method": "DELETE", "notBefore": "2027-01-31T09:00:00Z" },
+                { "workflow": "order-flow", "body": order, "callbackWorkflow": "audit" },
             ] }),
         ),
         ("BulkRequest", json!({ "filter": { "label": "orders", "from": "2027-01-31T00:00:00Z" } })),
@@ -36,6 +37,7 @@ fn of_requests() -> [(&'static str, Value); 10] {
             json!({ "endpoints": [
                 { "url": "https://example.com/billing", "headers": { "x-team": "billing" } },
                 { "url": "https://example.com/search", "maxAttempts": 3, "timeoutSeconds": 10, "paused": true },
+                { "workflow": "order-flow" },
             ] }),
         ),
         ("EndpointRequest", json!({ "url": "https://example.com/shipping", "flowControl": { "key": "shipping", "parallelism": 1 } })),
@@ -45,6 +47,17 @@ fn of_requests() -> [(&'static str, Value); 10] {
                 "name": "morning report", "cron": "0 9 * * mon-fri", "timezone": "Europe/Berlin", "url": "https://example.com/report",
                 "body": { "kind": "daily" }, "overlap": "skip", "catchUp": "latest",
             }),
+        ),
+        ("AppRequest", json!({ "url": "https://example.com/api/tikku", "timeoutSeconds": 60 })),
+        ("StartRequest", json!({ "id": "order-7", "input": order, "labels": ["orders"] })),
+        ("EventRequest", json!({ "name": "order.placed", "data": order, "id": "order-7-placed" })),
+        ("ApprovalRequest", json!({ "approve": true, "data": { "limit": 500 }, "by": "Ada" })),
+        ("ForkRequest", json!({ "fromStep": "ship", "results": { "charge": { "paid": true } } })),
+        ("ResumeRequest", json!({ "accept": true })),
+        ("RunBulkRequest", json!({ "filter": { "workflow": "order-flow", "status": "paused" } })),
+        (
+            "CheckpointRequest",
+            json!({ "v": 1, "have": 0, "ops": [{ "op": "result", "key": "charge#0", "value": { "paid": true }, "ms": 812 }] }),
         ),
         ("FlowLimitsRequest", json!({ "parallelism": 10, "rate": 100, "periodSeconds": 60 })),
         ("AccountRequest", json!({ "retentionDays": 90, "breaker": { "minAttempts": 50, "openSeconds": 60 } })),

@@ -32,19 +32,21 @@ use crate::shapes::{BackoffRequest, Method, PageQuery};
 #[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "describes what domain::fanout reads")]
 pub struct FanoutRequest {
-    /// Each url once. URLs and headers of all have at most 2 MiB together.
+    /// Each url and each workflow once. URLs and headers of all have at most 2 MiB together.
     #[schema(max_items = 1000)]
     endpoints: Vec<EndpointRequest>,
 }
 
-/// Where a fanout delivers. What is absent is as the publish says.
+/// Where a fanout delivers: a url, or a workflow that it starts. What is absent is as the publish says.
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[allow(dead_code, reason = "describes what domain::fanout reads")]
 pub struct EndpointRequest {
     /// Where to push.
     #[schema(example = "https://example.com/hook")]
-    url: String,
+    url: Option<String>,
+    /// Instead of url: the workflow of which a run is started, with the body of the publish as its input. method and headers have no meaning then.
+    workflow: Option<String>,
     /// HTTP method. With GET and HEAD the body of the publish is left out.
     method: Option<Method>,
     /// They replace those of the publish that have the same names.
@@ -125,7 +127,7 @@ pub async fn delete(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, IdText(name
     ("If-Match" = Option<String>, Header, description = "Revisions of the fanout that may be changed"),
 ), request_body = EndpointRequest, responses(
     (status = 201, description = "The endpoint", body = EndpointView, headers(("ETag" = String, description = "The fanout's revision in quotes"))),
-    (status = 409, description = "The fanout has the url, or 1,000 endpoints", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "The fanout has the url or workflow, or 1,000 endpoints", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn add(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, IdText(name): IdText, body: Body) -> Result<Response, ApiError> {
     put_endpoint(&ctx, &headers, &name, None, body).await
@@ -138,7 +140,7 @@ pub async fn add(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, IdText(name): 
     ("If-Match" = Option<String>, Header, description = "Revisions of the fanout that may be changed"),
 ), request_body = EndpointRequest, responses(
     (status = 200, description = "The endpoint", body = EndpointView, headers(("ETag" = String, description = "The fanout's revision in quotes"))),
-    (status = 409, description = "Another endpoint of the fanout has the url", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "Another endpoint of the fanout has the url or workflow", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn replace(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, place: Place, body: Body) -> Result<Response, ApiError> {
     put_endpoint(&ctx, &headers, &place.fanout, Some(&place.id), body).await
@@ -203,7 +205,9 @@ fn done(edit: FanoutEdit, what: &str) -> Result<(), Problem> {
         FanoutEdit::Made | FanoutEdit::Done => Ok(()),
         FanoutEdit::Missing => Err(Problem::not_found(what)),
         FanoutEdit::Stale => Err(etag::precondition_failed("fanout")),
-        FanoutEdit::Taken => Err(Problem::new(Kind::Conflict, "another endpoint of this fanout has this url; a fanout has a url once")),
+        FanoutEdit::Taken => {
+            Err(Problem::new(Kind::Conflict, "another endpoint of this fanout has this url or workflow; a fanout has each once"))
+        }
         FanoutEdit::Full => Err(Problem::new(Kind::Conflict, format!("a fanout has at most {ENDPOINTS_MAX} endpoints"))),
         FanoutEdit::TooLarge => {
             let detail = format!("urls and headers of all endpoints of a fanout may have at most {FANOUT_BYTES_MAX} bytes together");

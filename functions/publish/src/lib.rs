@@ -4,11 +4,16 @@
 
 mod account;
 mod answers;
+mod app_shapes;
+mod approvals;
+mod apps;
 mod auth;
 mod batch;
 mod breakers;
+mod checkpoint;
 mod dlq;
 mod etag;
+mod events;
 mod examples;
 mod fanouts;
 mod field_rules;
@@ -18,16 +23,23 @@ mod keys;
 mod limit;
 mod messages;
 mod openapi;
+mod protocol_shapes;
 mod publish_shapes;
 mod publishing;
 mod raw;
 mod read_first;
 mod reply;
 mod request;
+mod resume;
+mod resume_page;
+mod run_shapes;
+mod run_verbs;
+mod runs;
 mod schedule_shapes;
 mod schedules;
 mod secrets;
 mod shapes;
+mod workflows;
 
 use std::sync::Arc;
 
@@ -42,7 +54,7 @@ use reply::ApiError;
 pub use openapi::json as openapi_json;
 
 /// The API's routes; each is described in the OpenAPI document, which a test compares with this list.
-pub const ROUTES: [(&str, &str); 50] = [
+pub const ROUTES: [(&str, &str); 78] = [
     ("post", "/v1/messages"),
     ("get", "/v1/messages"),
     ("post", "/v1/messages/batch"),
@@ -91,6 +103,34 @@ pub const ROUTES: [(&str, &str); 50] = [
     ("delete", "/v1/keys/{id}"),
     ("get", "/v1/signing-secret"),
     ("post", "/v1/signing-secret/rotate"),
+    ("get", "/v1/apps"),
+    ("get", "/v1/apps/{name}"),
+    ("put", "/v1/apps/{name}"),
+    ("delete", "/v1/apps/{name}"),
+    ("post", "/v1/apps/{name}/describe"),
+    ("get", "/v1/workflows"),
+    ("get", "/v1/workflows/{name}"),
+    ("post", "/v1/workflows/{name}/runs"),
+    ("get", "/v1/runs"),
+    ("post", "/v1/runs/cancel"),
+    ("get", "/v1/runs/{id}"),
+    ("get", "/v1/runs/{id}/steps"),
+    ("post", "/v1/runs/{id}/signals/{name}"),
+    ("post", "/v1/runs/{id}/cancel"),
+    ("post", "/v1/runs/{id}/pause"),
+    ("post", "/v1/runs/{id}/resume"),
+    ("post", "/v1/runs/{id}/wake"),
+    ("post", "/v1/runs/{id}/retry"),
+    ("post", "/v1/runs/{id}/fork"),
+    ("get", "/v1/approvals"),
+    ("post", "/v1/runs/{id}/approvals/{key}"),
+    ("post", "/v1/events"),
+    ("get", "/v1/events"),
+    ("get", "/v1/events/{id}"),
+    ("post", "/v1/runs/{id}/checkpoint"),
+    ("get", "/v1/runs/{id}/journal"),
+    ("get", "/v1/runs/{id}/resume/{name}"),
+    ("post", "/v1/runs/{id}/resume/{name}"),
     ("get", "/healthz"),
     ("get", "/openapi.json"),
 ];
@@ -134,6 +174,27 @@ pub fn router(ctx: Arc<Ctx>) -> Router {
         .route("/v1/keys/{id}", delete(keys::revoke))
         .route("/v1/signing-secret", get(secrets::show))
         .route("/v1/signing-secret/rotate", post(secrets::rotate))
+        .route("/v1/apps", get(apps::list))
+        .route("/v1/apps/{name}", get(apps::show).put(apps::put).delete(apps::delete))
+        .route("/v1/apps/{name}/describe", post(apps::describe))
+        .route("/v1/workflows", get(workflows::list))
+        .route("/v1/workflows/{name}", get(workflows::show))
+        .route("/v1/workflows/{name}/runs", post(workflows::start))
+        .route("/v1/runs", get(runs::list))
+        .route("/v1/runs/cancel", post(run_verbs::cancel_many))
+        .route("/v1/runs/{id}", get(runs::show))
+        .route("/v1/runs/{id}/steps", get(runs::steps))
+        .route("/v1/runs/{id}/signals/{name}", post(runs::signal))
+        .route("/v1/runs/{id}/cancel", post(run_verbs::cancel))
+        .route("/v1/runs/{id}/pause", post(run_verbs::pause))
+        .route("/v1/runs/{id}/resume", post(run_verbs::resume))
+        .route("/v1/runs/{id}/wake", post(run_verbs::wake))
+        .route("/v1/runs/{id}/retry", post(run_verbs::retry))
+        .route("/v1/runs/{id}/fork", post(run_verbs::fork))
+        .route("/v1/approvals", get(approvals::list))
+        .route("/v1/runs/{id}/approvals/{key}", post(approvals::answer))
+        .route("/v1/events", get(events::list).post(events::publish))
+        .route("/v1/events/{id}", get(events::show))
         .route("/healthz", get(health::healthz))
         .route("/openapi.json", get(openapi::document))
         .fallback(no_route)
@@ -141,7 +202,17 @@ pub fn router(ctx: Arc<Ctx>) -> Router {
         .layer(middleware::from_fn_with_state(ctx.clone(), limit::layer))
         .layer(middleware::from_fn(read_first::layer))
         .layer(middleware::map_request(raw::take_key))
+        .merge(tokens())
         .with_state(ctx)
+}
+
+/// What is asked with a token instead of a key: checkpoints above all, which should cost one statement and nothing else.
+fn tokens() -> Router<Arc<Ctx>> {
+    Router::new()
+        .route("/v1/runs/{id}/checkpoint", post(checkpoint::checkpoint))
+        .route("/v1/runs/{id}/journal", get(checkpoint::journal))
+        .route("/v1/runs/{id}/resume/{name}", get(resume::page).post(resume::post))
+        .method_not_allowed_fallback(no_method)
 }
 
 async fn no_route() -> ApiError {

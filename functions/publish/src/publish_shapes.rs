@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::shapes::{BackoffRequest, Method};
 
-/// A message to publish, to a url or a fanout: exactly one of them.
+/// A message to publish, to a url, a fanout or a workflow: exactly one of them.
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[allow(dead_code, reason = "describes what domain::publish reads")]
@@ -18,7 +18,9 @@ pub struct PublishRequest {
     /// The name of a fanout: a message for each of its endpoints that is not paused.
     #[schema(min_length = 1, max_length = 64)]
     fanout: Option<String>,
-    /// Any JSON value; its bytes are pushed as written, at most 4 MiB. Without it the push has an empty body and no content-type.
+    /// The name of a workflow: a run of it is started, with the body as its input, and nothing is pushed. method and headers have no meaning then.
+    workflow: Option<String>,
+    /// Any JSON value; its bytes are pushed as written, at most 4 MiB. Without it the push has an empty body and no content-type, and a run the input null.
     body: Option<serde_json::Value>,
     /// HTTP method.
     #[schema(default = "POST")]
@@ -39,11 +41,11 @@ pub struct PublishRequest {
     /// How long one push may take. Hosts with a shorter limit of their own refuse more than that limit less 20 s.
     #[schema(minimum = 1, maximum = 840, default = 30)]
     timeout_seconds: Option<i64>,
-    /// The same key with the same url or fanout, method, headers and body is the same message, for as long as the message is kept. One key
+    /// The same key with the same url, fanout or workflow, method, headers and body is the same message, for as long as the message is kept. One key
     /// covers all messages of a fanout.
     #[schema(min_length = 1, max_length = 255)]
     idempotency_key: Option<String>,
-    /// Makes the idempotency key of url or fanout, method, headers and body. Excludes idempotencyKey.
+    /// Makes the idempotency key of url, fanout or workflow, method, headers and body. Excludes idempotencyKey.
     #[schema(default = false)]
     content_based_deduplication: Option<bool>,
     /// For filters; 1 to 64 characters each.
@@ -57,6 +59,10 @@ pub struct PublishRequest {
     /// Told when it has failed, by a message of its own.
     #[schema(min_length = 1, max_length = 2048)]
     failure_callback_url: Option<String>,
+    /// Instead of callbackUrl: the workflow that is started, by a message of its own, when it is delivered.
+    callback_workflow: Option<String>,
+    /// Instead of failureCallbackUrl: the workflow that is started, by a message of its own, when it has failed.
+    failure_callback_workflow: Option<String>,
 }
 
 /// A flow: messages with its key share its limits. Those of the last message that waits count, unless an operator pinned others.
@@ -134,6 +140,12 @@ pub struct RawOptions {
     /// As failureCallbackUrl.
     #[param(rename = "Tikku-Failure-Callback-Url", min_length = 1, max_length = 2048)]
     failure_callback_url: Option<String>,
+    /// As callbackWorkflow.
+    #[param(rename = "Tikku-Callback-Workflow")]
+    callback_workflow: Option<String>,
+    /// As failureCallbackWorkflow.
+    #[param(rename = "Tikku-Failure-Callback-Workflow")]
+    failure_callback_workflow: Option<String>,
     /// As flowControl.key.
     #[param(rename = "Tikku-Flow-Control-Key", min_length = 1, max_length = 255)]
     flow_control_key: Option<String>,

@@ -64,7 +64,7 @@ fn answer(item: PublishedItem, target: &Target) -> Answer {
         PublishedItem::NoFanout => return Err(Problem::invalid_field("/fanout", "there is no such fanout in this account")),
     };
     if let Target::Fanout(_) = target {
-        let message = |put: Put| FanoutMessage { id: put.id.to_string(), status: put.state, url: put.url };
+        let message = |put: Put| FanoutMessage::new(put.id.to_string(), put.state, put.url);
         return Ok(PublishAnswer::Fanout(AcceptedFanout { messages: puts.into_iter().map(message).collect(), deduplicated }));
     }
     let put = puts.pop().ok_or_else(unanswered)?;
@@ -76,7 +76,8 @@ fn unanswered() -> Problem {
 }
 
 fn mismatch(id: MessageId) -> Problem {
-    let detail = format!("the idempotency key was used for {id}, whose url or fanout, method, headers or body differ; nothing was sent");
+    let detail =
+        format!("the idempotency key was used for {id}, whose url, fanout or workflow, method, headers or body differ; nothing was sent");
     Problem::new(Kind::IdempotencyMismatch, detail)
 }
 

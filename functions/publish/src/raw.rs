@@ -71,12 +71,13 @@ macro_rules! described {
     ($name:ident, $method:ident, $id:literal; $($body:tt)*) => {
         /// Publishes the request itself: method, content type and body are pushed as they came, byte for byte, up to 4 MiB.
         ///
-        /// The destination follows in the path as it is, not percent-encoded: `/v1/publish/https://example.com/hook?a=b`, or the name of a fanout.
+        /// The destination follows in the path as it is, not percent-encoded: `/v1/publish/https://example.com/hook?a=b`, or the name of a fanout, or
+        /// `workflow:` and the name of a workflow, whose runs have the body as their input, which must be JSON then; no header is passed on to a run.
         /// Options are headers, or query parameters of the same name in lower case, such as `tikku-delay-seconds=60`; other query parameters
         /// belong to the destination. Content-Type and Content-Encoding are passed on, and the headers that `Tikku-Forward` names; a header
         /// `Tikku-Forward-X: y` is pushed as `X: y`. No other header is passed on.
         #[utoipa::path($method, path = "/v1/publish/{destination}", operation_id = $id, security(("key" = ["publish"]), ("keyInUrl" = ["publish"])), tag = "messages",
-            params(("destination" = String, Path, description = "A URL as it is written, or the name of a fanout"), RawOptions),
+            params(("destination" = String, Path, description = "A URL as it is written, or the name of a fanout, or workflow: and the name of a workflow"), RawOptions),
             $($body)*
             responses(
                 (status = 202, description = "Accepted: it is stored and will be pushed", body = PublishAnswer),

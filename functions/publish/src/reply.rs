@@ -12,6 +12,13 @@ use tikku_store::StoreError;
 #[derive(Debug)]
 pub struct ApiError(Problem);
 
+impl ApiError {
+    /// What is answered.
+    pub fn problem(&self) -> &Problem {
+        &self.0
+    }
+}
+
 impl From<Problem> for ApiError {
     fn from(problem: Problem) -> Self {
         Self(problem)

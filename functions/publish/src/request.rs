@@ -66,3 +66,17 @@ impl<S: Send + Sync> FromRequestParts<S> for IdText {
 pub fn id<T: std::str::FromStr>(text: &str, what: &str) -> Result<T, Problem> {
     text.parse().map_err(|_| Problem::not_found(what))
 }
+
+/// The two parameters of a path such as `{id}/signals/{name}`.
+pub struct IdPair(pub String, pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for IdPair {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match Path::<(String, String)>::from_request_parts(parts, state).await {
+            Ok(Path((id, name))) => Ok(Self(id, name)),
+            Err(_) => Err(Problem::not_found("thing").into()),
+        }
+    }
+}

@@ -24,7 +24,7 @@ pub struct ScheduleRequest {
     /// Instead of cron: so many seconds after the one before, counted from when this was set.
     #[schema(minimum = 1, maximum = 31_536_000)]
     every_seconds: Option<i64>,
-    /// What becomes of a due time while messages of earlier ones are not over.
+    /// What becomes of a due time while messages of earlier ones, or the runs they started, are not over.
     #[schema(default = "allow")]
     overlap: Option<OverlapRequest>,
     /// What becomes of due times when nothing fired for more than two minutes, as after an outage.
@@ -38,8 +38,12 @@ pub struct ScheduleRequest {
     /// Instead of url: the fanout to publish to. It need not exist before it is due.
     #[schema(min_length = 1, max_length = 64)]
     fanout: Option<String>,
+    /// Instead of url: the workflow that is started. It need not be served before it is due.
+    workflow: Option<String>,
     /// Any JSON value; its bytes are pushed as written, at most 4 MiB.
     body: Option<serde_json::Value>,
+    /// With workflow: the input of its runs, any JSON value, at most 4 MiB. The same as body.
+    input: Option<serde_json::Value>,
     /// HTTP method.
     #[schema(default = "POST")]
     method: Option<Method>,
@@ -62,6 +66,10 @@ pub struct ScheduleRequest {
     callback_url: Option<String>,
     /// Told when a message has failed.
     failure_callback_url: Option<String>,
+    /// Instead of callbackUrl: the workflow that is started when a message is delivered.
+    callback_workflow: Option<String>,
+    /// Instead of failureCallbackUrl: the workflow that is started when a message has failed.
+    failure_callback_workflow: Option<String>,
 }
 
 /// Whether runs may overlap.

@@ -134,7 +134,7 @@ pub async fn run(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, IdText(id): Id
     };
     let kicks: Vec<Kick> = puts.iter().filter_map(|put| put.kick).collect();
     ctx.kick(&kicks).await;
-    let message = |put: Put| FanoutMessage { id: put.id.to_string(), status: put.state, url: put.url };
+    let message = |put: Put| FanoutMessage::new(put.id.to_string(), put.state, put.url);
     Ok(json(StatusCode::ACCEPTED, &ScheduleRun { messages: puts.into_iter().map(message).collect() }))
 }
 

@@ -1,88 +1,175 @@
-//! STAGE 2: clock -> give up lost leases, fire schedules, hand over what is due soon, prune what is old. Idle, it costs one statement.
+//! STAGE 2: clock -> give up lost leases, fire schedules, hand over what is due soon, tidy up after runs, prune what is old. Idle, it costs one
+//! statement.
 //!
-//! Out of scope: pushing. Any number of ticks may run at once: each takes rows that no other holds.
+//! Out of scope: pushing and dispatching. Any number of ticks may run at once: each takes rows that no other holds.
 
+mod facts;
+mod messages;
 mod prune;
+mod runs;
 mod schedules;
 
-use prune::More;
 use tikku_platform::Ctx;
 use tikku_platform::time::Stopwatch;
-use tikku_store::{Look, PrunePlace, StoreError};
+use tikku_store::{Look, StoreError};
 
 /// Rows of one statement: few claimers with this many are the fastest (bench/README.md).
 const ROWS: i32 = 100;
 /// A tick stops taking rows after this; the next goes on.
 const TICK_MS_MAX: u64 = 45_000;
+/// A part that has more to do gives way to the others after this.
+const TURN_MS_MAX: u64 = 5_000;
 
 /// What a tick did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TickReport {
-    /// Rows handed to the queue.
+    /// Messages handed to the queue.
     pub kicked: usize,
-    /// Lost leases that were given up.
+    /// Lost leases of messages that were given up.
     pub lost: usize,
     /// Messages that schedules made.
     pub fired: usize,
-    /// Messages older than their account's retention that were deleted.
+    /// Runs handed to the queue.
+    pub run_kicked: usize,
+    /// Lost leases of runs that were given up.
+    pub run_lost: usize,
+    /// Events that were given to all who waited for them.
+    pub events: usize,
+    /// Signals sent by SQL that were handed on.
+    pub signals: usize,
+    /// Runs that ended and whose children were cancelled.
+    pub children: usize,
+    /// What was older than its account's retention and was deleted: messages, runs, signals and events.
     pub pruned: u64,
 }
 
-/// One tick.
+/// Whether a part of a tick is through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum More {
+    /// Its turn was over.
+    Yes,
+    /// There is nothing left for this tick.
+    No,
+}
+
+/// The parts in the order of their turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    LostPushes,
+    LostDispatches,
+    Waiting,
+    Gates,
+    Schedules,
+    Claim,
+    ClaimRuns,
+    Events,
+    Signals,
+    Children,
+    Prune,
+}
+
+const PARTS: [Part; 11] = [
+    Part::LostPushes,
+    Part::LostDispatches,
+    Part::Waiting,
+    Part::Gates,
+    Part::Schedules,
+    Part::Claim,
+    Part::ClaimRuns,
+    Part::Events,
+    Part::Signals,
+    Part::Children,
+    Part::Prune,
+];
+
+impl Part {
+    fn is_asked_for(self, look: &Look) -> bool {
+        match self {
+            Self::LostPushes => look.lost,
+            Self::LostDispatches => look.run_lost,
+            Self::Waiting => look.waiting,
+            Self::Gates => look.gate,
+            Self::Schedules => look.fire,
+            Self::Claim => look.kick,
+            Self::ClaimRuns => look.run_kick,
+            Self::Events => look.event,
+            Self::Signals => look.signal,
+            Self::Children => look.child,
+            Self::Prune => look.prune,
+        }
+    }
+
+    async fn turn(self, tick: &mut Tick<'_>) -> Result<More, StoreError> {
+        match self {
+            Self::LostPushes => messages::reap(tick).await,
+            Self::LostDispatches => runs::reap(tick).await,
+            Self::Waiting => messages::sweep(tick).await,
+            Self::Gates => runs::gates(tick).await,
+            Self::Schedules => schedules::fire(tick).await,
+            Self::Claim => messages::claim(tick).await,
+            Self::ClaimRuns => runs::claim(tick).await,
+            Self::Events => facts::events(tick).await,
+            Self::Signals => facts::signals(tick).await,
+            Self::Children => facts::children(tick).await,
+            Self::Prune => prune::turn(tick).await,
+        }
+    }
+}
+
+/// One tick under way.
+struct Tick<'a> {
+    ctx: &'a Ctx,
+    watch: Stopwatch,
+    report: TickReport,
+    prune_place: prune::Place,
+}
+
+impl Tick<'_> {
+    /// Starts a part's turn; it is over when the answer is false.
+    fn turn(&self) -> impl Fn() -> bool + use<> {
+        let (tick, turn) = (self.watch, Stopwatch::start());
+        move || turn.elapsed_ms() < TURN_MS_MAX && tick.elapsed_ms() < TICK_MS_MAX
+    }
+
+    fn is_over(&self) -> bool {
+        self.watch.elapsed_ms() >= TICK_MS_MAX
+    }
+}
+
+/// One tick. A part that fails does not keep the others from their work; the error is answered at the end. Only a database that is away ends
+/// the tick at once.
 pub async fn handle(ctx: &Ctx) -> Result<TickReport, StoreError> {
-    let watch = Stopwatch::start();
-    let (mut report, mut place) = (TickReport::default(), PrunePlace::default());
-    // Pruning takes turns with what is due, so that neither waits for the other's backlog.
-    while round(ctx, &watch, &mut report).await?.prune && watch.elapsed_ms() < TICK_MS_MAX && report.kicked < ctx.config.tick_rows_max {
-        let (pruned, more) = prune::turn(ctx, &mut place).await?;
-        report.pruned += pruned;
-        if more == More::No {
+    let mut tick = Tick { ctx, watch: Stopwatch::start(), report: TickReport::default(), prune_place: prune::Place::default() };
+    let mut failed: Vec<Part> = Vec::new();
+    let mut fault = None;
+    // The parts take turns, so that none waits for another's backlog.
+    loop {
+        let look = ctx.store.tick_look().await?;
+        let mut more = More::No;
+        for part in PARTS.into_iter().filter(|part| part.is_asked_for(&look)) {
+            if tick.is_over() || failed.contains(&part) {
+                continue;
+            }
+            match part.turn(&mut tick).await {
+                Ok(More::Yes) => more = More::Yes,
+                Ok(More::No) => {}
+                Err(error) => {
+                    tracing::error!(?part, %error, "a part of tick failed");
+                    failed.push(part);
+                    if matches!(error, StoreError::Unavailable(_)) {
+                        // It may have been a lock: then the others can go on.
+                        ctx.store.pulse().await?;
+                    }
+                    fault.get_or_insert(error);
+                }
+            }
+        }
+        if more == More::No || tick.is_over() {
             break;
         }
     }
-    if report != TickReport::default() {
-        tracing::debug!(kicked = report.kicked, lost = report.lost, fired = report.fired, pruned = report.pruned, "tick");
+    if tick.report != TickReport::default() {
+        tracing::debug!(report = ?tick.report, "tick");
     }
-    Ok(report)
-}
-
-async fn round(ctx: &Ctx, watch: &Stopwatch, report: &mut TickReport) -> Result<Look, StoreError> {
-    let look = ctx.store.tick_look().await?;
-    let mut more = look.lost;
-    while more && watch.elapsed_ms() < TICK_MS_MAX {
-        let reaped = ctx.store.message_reap(ROWS).await?;
-        ctx.kick(&reaped.kicks).await;
-        if !reaped.flows.is_empty() {
-            ctx.kick(&ctx.store.flow_wake(&reaped.flows).await?).await;
-        }
-        report.lost += reaped.lost;
-        more = reaped.lost == ROWS as usize;
-    }
-    more = look.waiting;
-    while more && watch.elapsed_ms() < TICK_MS_MAX {
-        let swept = match ctx.store.waiting_sweep(ROWS).await {
-            Err(error @ StoreError::Unavailable(_)) => return Err(error),
-            // What is wrong with one flow must not stop the clock of all.
-            Err(error) => {
-                tracing::error!(%error, "flows and breakers could not be looked after");
-                break;
-            }
-            Ok(swept) => swept,
-        };
-        ctx.kick(&swept.kicks).await;
-        report.kicked += swept.kicks.len();
-        more = swept.rows > 0;
-    }
-    if look.fire {
-        report.fired += schedules::fire(ctx, watch).await?;
-    }
-    more = look.kick;
-    while more && watch.elapsed_ms() < TICK_MS_MAX && report.kicked < ctx.config.tick_rows_max {
-        // Its shares of the accounts are rounded down: fewer rows do not mean that there are no more.
-        let claimed = ctx.store.message_claim(ROWS.into()).await?;
-        ctx.kick(&claimed.kicks).await;
-        report.kicked += claimed.kicks.len();
-        more = claimed.rows > 0;
-    }
-    Ok(look)
+    fault.map_or(Ok(tick.report), Err)
 }

@@ -1,34 +1,49 @@
 //! Deletes what is older than its account's retention, in bites that hold their locks for milliseconds. Out of scope: what a bite is (the
 //! store).
 
-use tikku_platform::Ctx;
 use tikku_platform::time::Stopwatch;
-use tikku_store::{PrunePlace, StoreError};
+use tikku_store::{PrunePlace, RunPrunePlace, StoreError};
+
+use crate::{More, Tick};
 
 /// Pruning gives way to what is due after this.
-pub const TURN_MS_MAX: u64 = 1_000;
+const PRUNE_MS_MAX: u64 = 1_000;
 
-/// One turn: bites until everything is pruned or the time is over, and where the next turn goes on.
-pub async fn turn(ctx: &Ctx, place: &mut PrunePlace) -> Result<(u64, More), StoreError> {
-    let watch = Stopwatch::start();
-    let mut pruned = 0;
-    while watch.elapsed_ms() < TURN_MS_MAX {
-        let (bite, next) = ctx.store.prune_messages(place).await?;
-        pruned += bite.messages;
-        match next {
-            Some(next) => *place = next,
-            None if ctx.store.prune_leftovers().await? => {}
-            None => return Ok((pruned, More::No)),
-        }
-    }
-    Ok((pruned, More::Yes))
+/// Where a round goes on.
+pub enum Place {
+    /// Messages come first.
+    Messages(PrunePlace),
+    /// Then runs and events.
+    Runs(RunPrunePlace),
+    /// Then what is small.
+    Leftovers,
 }
 
-/// Whether there is more to prune.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum More {
-    /// The time was over.
-    Yes,
-    /// This round is at its end; the database knows when the next begins.
-    No,
+impl Default for Place {
+    fn default() -> Self {
+        Self::Messages(PrunePlace::default())
+    }
+}
+
+/// One turn: bites until everything is pruned or the time is over. Then the database knows when the next round begins.
+pub async fn turn(tick: &mut Tick<'_>) -> Result<More, StoreError> {
+    let store = &tick.ctx.store;
+    let watch = Stopwatch::start();
+    while watch.elapsed_ms() < PRUNE_MS_MAX {
+        tick.prune_place = match &tick.prune_place {
+            Place::Messages(place) => {
+                let (bite, next) = store.prune_messages(place).await?;
+                tick.report.pruned += bite.messages;
+                next.map_or_else(|| Place::Runs(RunPrunePlace::default()), Place::Messages)
+            }
+            Place::Runs(place) => {
+                let (bite, next) = store.prune_runs(place).await?;
+                tick.report.pruned += bite.messages;
+                next.map_or(Place::Leftovers, Place::Runs)
+            }
+            Place::Leftovers if store.prune_leftovers().await? => Place::Leftovers,
+            Place::Leftovers => return Ok(More::No),
+        };
+    }
+    Ok(More::Yes)
 }

@@ -5,35 +5,38 @@
 use tikku_domain::limits::FIRE_AHEAD_MS;
 use tikku_domain::schedule;
 use tikku_platform::Ctx;
-use tikku_platform::time::Stopwatch;
 use tikku_store::{Fired, StoreError};
 
-use crate::TICK_MS_MAX;
+use crate::{More, Tick};
 
 /// Schedules of one statement.
 const SCHEDULES: i64 = 100;
 
-/// Fires what is due until there is no more or the tick's time is over; answers how many messages that made.
-pub async fn fire(ctx: &Ctx, watch: &Stopwatch) -> Result<usize, StoreError> {
-    let mut messages = 0;
-    while watch.elapsed_ms() < TICK_MS_MAX && messages < ctx.config.tick_rows_max {
+/// Fires what is due until there is no more or its turn is over.
+pub async fn fire(tick: &mut Tick<'_>) -> Result<More, StoreError> {
+    let ctx = tick.ctx;
+    let has_time = tick.turn();
+    while has_time() {
+        if tick.report.fired >= ctx.config.tick_rows_max {
+            return Ok(More::No);
+        }
         let plans = ctx.store.schedule_due(SCHEDULES).await?;
         let fires = schedule::fires(&plans);
         if fires.is_empty() {
-            break;
+            return Ok(More::No);
         }
         let fired = one_statement(ctx, &fires).await?;
         ctx.kick(&fired.kicks).await;
-        messages += fired.messages;
+        tick.report.fired += fired.messages;
         let until_ms = plans.first().map(|plan| plan.now_ms + FIRE_AHEAD_MS);
         let behind = fires.iter().any(|fire| fire.next_ms.is_some_and(|next| Some(next) <= until_ms));
         let more = behind || fires.len() < plans.len() || plans.len() as i64 == SCHEDULES;
         // Nothing moved: other ticks are at the same schedules, and go on.
         if !more || fired.moved.is_empty() {
-            break;
+            return Ok(More::No);
         }
     }
-    Ok(messages)
+    Ok(More::Yes)
 }
 
 /// A schedule whose messages the database refuses must not hold up the others.

@@ -29,8 +29,10 @@ pub struct FanoutView {
 pub struct EndpointView {
     /// `ep_` and 32 hex digits.
     pub id: String,
-    /// Destination.
-    pub url: String,
+    /// Destination; null when it starts a workflow.
+    pub url: Option<String>,
+    /// The workflow that it starts.
+    pub workflow: Option<String>,
     /// HTTP method.
     pub method: Option<String>,
     /// They replace those of the publish that have the same names.

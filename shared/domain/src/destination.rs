@@ -2,7 +2,8 @@
 //!
 //! Stage: publish calls [`parse`] on the text it is given; deliver's HTTP client calls
 //! [`address_allowed`] on every address a name resolved to, on every attempt, and pins the socket
-//! to one that passed. Out of scope: name resolution, sockets and redirects (`platform`).
+//! to one that passed. Beside URLs a destination can be a workflow, whose runs messages start: how that
+//! is written in their place is here too. Out of scope: name resolution, sockets and redirects (`platform`).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -13,6 +14,22 @@ use crate::address;
 
 /// Longest accepted URL in characters, as given and again after percent-encoding and IDNA.
 pub const URL_CHARS_MAX: usize = 2048;
+
+/// What a stored destination begins with that is no URL: the name of the workflow follows, of which a message starts a run.
+pub const WORKFLOW: &str = "workflow:";
+
+/// The workflow whose runs messages to this destination start; `None` for a URL.
+#[must_use]
+pub fn workflow(destination: &str) -> Option<&str> {
+    destination.strip_prefix(WORKFLOW)
+}
+
+/// What is shown of a destination: its URL, or else its workflow.
+#[must_use]
+pub fn shown(destination: Option<String>) -> (Option<String>, Option<String>) {
+    let workflow = destination.as_deref().and_then(workflow).map(str::to_owned);
+    (destination.filter(|_| workflow.is_none()), workflow)
+}
 
 /// What the operator permits beyond `https://` to public addresses. The default is the strict policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::destination;
 use crate::fields::{FieldError, Fields};
 use crate::flow::{self, Flow};
 use crate::limits;
@@ -43,7 +44,7 @@ impl fmt::Display for FanoutName {
 /// Where a fanout delivers. What is `None` is as the publish says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Endpoint {
-    /// Destination in WHATWG form, without a fragment.
+    /// Destination: a URL in WHATWG form, without a fragment, or a workflow behind [`crate::destination::WORKFLOW`].
     pub url: String,
     /// One of [`METHODS`].
     pub method: Option<String>,
@@ -61,7 +62,7 @@ pub struct Endpoint {
     pub paused: bool,
 }
 
-/// Reads `{endpoints: [..]}`. Two with the same URL are an error.
+/// Reads `{endpoints: [..]}`. Two with the same URL or workflow are an error.
 pub fn parse(json: &[u8], rules: &Rules<'_>) -> Result<Vec<Endpoint>, Vec<FieldError>> {
     let mut fields = Fields::parse(json).map_err(|error| vec![error])?;
     let mut errors = Vec::new();
@@ -70,7 +71,8 @@ pub fn parse(json: &[u8], rules: &Rules<'_>) -> Result<Vec<Endpoint>, Vec<FieldE
     for (index, item) in fields.array::<{ limits::ENDPOINTS_MAX }>("endpoints").into_iter().enumerate() {
         match endpoint(item.get().as_bytes(), rules) {
             Ok(endpoint) if !seen.insert(endpoint.url.clone()) => {
-                fields.refuse_at(&["endpoints", &index.to_string(), "url"], "url is there twice: a fanout has a url once".to_owned());
+                let name = if destination::workflow(&endpoint.url).is_some() { "workflow" } else { "url" };
+                fields.refuse_at(&["endpoints", &index.to_string(), name], format!("{name} is there twice: a fanout has a {name} once"));
             }
             Ok(endpoint) => endpoints.push(endpoint),
             Err(wrong) => errors.extend(wrong.into_iter().map(|error| below(index, error))),
@@ -88,13 +90,16 @@ fn below(index: usize, error: FieldError) -> FieldError {
 /// Reads one endpoint.
 pub fn endpoint(json: &[u8], rules: &Rules<'_>) -> Result<Endpoint, Vec<FieldError>> {
     let mut fields = Fields::parse(json).map_err(|error| vec![error])?;
-    if !fields.has("url") {
-        fields.refuse("url", "is required");
+    let url = place(&mut fields, rules);
+    let method = fields.word("method", &METHODS.map(|method| (method, method))).map(str::to_owned);
+    let headers = publish::headers(&mut fields);
+    if destination::workflow(&url).is_some() {
+        publish::check_unpushed(&mut fields, method.as_deref(), &headers);
     }
     let endpoint = Endpoint {
-        url: publish::url(&mut fields, "url", rules.policy).unwrap_or_default(),
-        method: fields.word("method", &METHODS.map(|method| (method, method))).map(str::to_owned),
-        headers: publish::headers(&mut fields),
+        url,
+        method,
+        headers,
         // Both are within their ranges, which fit.
         max_attempts: fields.integer("maxAttempts", 1..=limits::ATTEMPTS_MAX).map(|n| n as i32),
         timeout_ms: fields.integer("timeoutSeconds", 1..=rules.timeout_seconds_max).map(|seconds| (seconds * 1000) as i32),
@@ -104,6 +109,21 @@ pub fn endpoint(json: &[u8], rules: &Rules<'_>) -> Result<Endpoint, Vec<FieldErr
     };
     fields.finish()?;
     Ok(endpoint)
+}
+
+/// Takes the URL or the workflow; an empty text stands for one that is wrong.
+fn place(fields: &mut Fields<'_>, rules: &Rules<'_>) -> String {
+    if !fields.has("workflow") {
+        fields.raw("workflow");
+        if !fields.has("url") {
+            fields.refuse("url", "is required, or a workflow");
+        }
+        return publish::url(fields, "url", rules.policy).unwrap_or_default();
+    }
+    if fields.raw("url").is_some_and(|raw| raw.get() != "null") {
+        fields.refuse("workflow", "and url exclude each other");
+    }
+    publish::workflow(fields, "workflow").unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -146,6 +166,13 @@ mod tests {
     }
 
     #[test]
+    fn a_workflow_is_an_endpoint() {
+        let endpoints = read(r#"{"endpoints": [{"workflow": "order-flow", "maxAttempts": 3}, {"workflow": "Order-flow"}]}"#).unwrap();
+        assert_eq!((endpoints[0].url.as_str(), endpoints[0].max_attempts), ("workflow:order-flow", Some(3)));
+        assert_eq!(endpoints[1].url, "workflow:Order-flow");
+    }
+
+    #[test]
     fn what_is_wrong_is_said_where() {
         let cases = [
             ("{}", "/endpoints"),
@@ -161,6 +188,12 @@ mod tests {
             (r#"{"endpoints": [{"url": "https://e.com", "flowControl": {}}]}"#, "/endpoints/0/flowControl/key"),
             (r#"{"endpoints": [{"url": "https://e.com", "id": "ep_1"}]}"#, "/endpoints/0/id"),
             (r#"{"endpoints": [{"url": "https://e.com", "maxAttempts": 101}]}"#, "/endpoints/0/maxAttempts"),
+            (r#"{"endpoints": [{"url": "https://e.com", "workflow": "w"}]}"#, "/endpoints/0/workflow"),
+            (r#"{"endpoints": [{"workflow": ".w"}]}"#, "/endpoints/0/workflow"),
+            (r#"{"endpoints": [{"workflow": "w", "method": "PUT"}]}"#, "/endpoints/0/method"),
+            (r#"{"endpoints": [{"workflow": "w", "headers": {"a": "b"}}]}"#, "/endpoints/0/headers"),
+            (r#"{"endpoints": [{"workflow": "w"}, {"workflow": "w", "url": null}]}"#, "/endpoints/1/workflow"),
+            (r#"{"endpoints": [{"url": "workflow:w"}]}"#, "/endpoints/0/url"),
         ];
         for (json, pointer) in cases {
             assert_eq!(read(json), Err(vec![pointer.to_owned()]), "{json}");

@@ -56,7 +56,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
 }
 
 /// A number without a fraction, however it is written.
-fn whole(text: &str) -> Option<i64> {
+pub(crate) fn whole(text: &str) -> Option<i64> {
     // Every integer up to this is a float of its own.
     const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
     let float = || serde_json::from_str::<f64>(text).ok().filter(|n| n.fract() == 0.0 && n.abs() <= EXACT_MAX).map(|n| n as i64);
@@ -326,6 +326,18 @@ impl<'a> Fields<'a> {
             }
         }
         pairs
+    }
+
+    /// Takes a member that is an object of any values, each as it is written, in the order written.
+    pub fn raw_map(&mut self, name: &str) -> Vec<(String, &'a RawValue)> {
+        let Some(raw) = self.value(name) else { return Vec::new() };
+        match serde_json::from_str::<Members<'a>>(raw.get()) {
+            Ok(Members(members)) => members,
+            Err(_) => {
+                self.refuse(name, format!("must be an object of at most {MEMBERS_MAX} members"));
+                Vec::new()
+            }
+        }
     }
 
     /// Ends the reading: members that nobody took are errors.

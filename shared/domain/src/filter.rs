@@ -40,7 +40,7 @@ pub struct Page<Id> {
 }
 
 impl<Id: FromStr> Page<Id> {
-    fn take(&mut self, name: &str, value: &str) -> Result<(), String> {
+    pub(crate) fn take(&mut self, name: &str, value: &str) -> Result<(), String> {
         match name {
             "limit" => match value.parse::<i64>() {
                 Ok(limit) if (1..=limits::PAGE_MAX).contains(&limit) => self.limit = limit,
@@ -86,7 +86,7 @@ pub fn breakers(query: &[(String, String)]) -> Result<(Option<String>, Page<Brea
     Ok((status, page))
 }
 
-fn each<'q>(query: &'q [(String, String)], mut take: impl FnMut(&str, &str) -> Result<(), String>) -> Result<(), Vec<FieldError>> {
+pub(crate) fn each<'q>(query: &'q [(String, String)], mut take: impl FnMut(&str, &str) -> Result<(), String>) -> Result<(), Vec<FieldError>> {
     let mut seen = Vec::new();
     let wrong = |(name, value): &'q (String, String)| {
         let twice = seen.contains(&name.as_str());
@@ -113,7 +113,7 @@ fn take(filter: &mut MessageFilter, name: &str, value: &str) -> Result<(), Strin
     Ok(())
 }
 
-fn text(value: &str) -> Result<String, String> {
+pub(crate) fn text(value: &str) -> Result<String, String> {
     if value.is_empty() || value.chars().count() > limits::FILTER_CHARS_MAX || value.contains('\0') {
         return Err(format!("must have 1 to {} characters, none of them U+0000", limits::FILTER_CHARS_MAX));
     }

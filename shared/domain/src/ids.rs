@@ -90,6 +90,20 @@ pub enum WakeId {
     Run(RunId),
 }
 
+impl WakeId {
+    /// The messages and the runs among these.
+    pub fn split(ids: impl IntoIterator<Item = Self>) -> (Vec<MessageId>, Vec<RunId>) {
+        let (mut messages, mut runs) = (Vec::new(), Vec::new());
+        for id in ids {
+            match id {
+                Self::Message(id) => messages.push(id),
+                Self::Run(id) => runs.push(id),
+            }
+        }
+        (messages, runs)
+    }
+}
+
 impl From<MessageId> for WakeId {
     fn from(id: MessageId) -> Self {
         Self::Message(id)

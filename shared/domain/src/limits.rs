@@ -34,6 +34,8 @@ pub const BACKOFF_FACTOR_DEFAULT: f64 = 5.0;
 pub const BACKOFF_FACTOR_MAX: f64 = 100.0;
 /// What is kept of an answer's body.
 pub const RESPONSE_BODY_BYTES_MAX: usize = 4096;
+/// What a step gets of the answer to its call.
+pub const FETCH_BODY_BYTES_MAX: usize = 1024 * 1024;
 /// What is kept of an answer's headers, names and values together.
 pub const RESPONSE_HEADERS_BYTES_MAX: usize = 8192;
 /// Longest wait that an endpoint can ask for.
@@ -128,3 +130,97 @@ pub const ZONE_CHARS_MAX: usize = 64;
 pub const FANOUT_MESSAGES_MAX: i64 = 10_000;
 /// The bodies of all these messages; checked by the database.
 pub const FANOUT_BODIES_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// An app's name, in characters.
+pub const APP_NAME_CHARS_MAX: usize = 64;
+/// How long one dispatch of a run may take when its app does not say, where the host allows it.
+pub const APP_TIMEOUT_SECONDS_DEFAULT: i64 = 60;
+/// How long a dispatch that renews its lease may be silent when its app does not say.
+pub const LEASE_SECONDS_DEFAULT: i64 = 30;
+/// The most of [`LEASE_SECONDS_DEFAULT`].
+pub const LEASE_SECONDS_MAX: i64 = 600;
+/// An event's name, in characters.
+pub const EVENT_NAME_CHARS_MAX: usize = 128;
+/// Ids of runs that one answer to an event names, of those that it started and of those that it woke.
+pub const EVENT_RUNS_SHOWN: usize = 1_000;
+/// A step's key, in characters: its name, # and its occurrence.
+pub const STEP_KEY_CHARS_MAX: usize = STEP_NAME_CHARS_MAX + 10;
+/// A signal's value.
+pub const SIGNAL_BYTES_MAX: usize = 1024 * 1024;
+/// A step's name, in characters.
+pub const STEP_NAME_CHARS_MAX: usize = 200;
+/// A signal's name, in characters.
+pub const SIGNAL_NAME_CHARS_MAX: usize = 128;
+/// A workflow's name, in characters.
+pub const WORKFLOW_NAME_CHARS_MAX: usize = 128;
+/// A workflow's version, in characters.
+pub const VERSION_CHARS_MAX: usize = 64;
+/// The starter's own id of a run, or the publisher's own id of an event, in characters.
+pub const EXTERNAL_ID_CHARS_MAX: usize = 255;
+/// Ops of one reply or checkpoint.
+pub const OPS_MAX: usize = 10_000;
+/// An endpoint's reply to an invoke.
+pub const REPLY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// An endpoint's answer to a describe.
+pub const DESCRIBE_BYTES_MAX: usize = 1024 * 1024;
+/// The value of one step, the input of a run, its output.
+pub const RESULT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Keys that one run may plan or finish.
+pub const RUN_STEPS_MAX: i64 = 100_000;
+/// Values of one run together.
+pub const RUN_BYTES_MAX: i64 = 1024 * 1024 * 1024;
+/// Entries that stand in the invoke request itself; the rest come as pages.
+pub const INLINE_BYTES_MAX: i32 = 192 * 1024;
+/// A page of a journal, if it has more than one entry.
+pub const JOURNAL_PAGE_BYTES_MAX: i32 = 1024 * 1024;
+/// Leaves of an await tree.
+pub const AWAIT_LEAVES_MAX: usize = 10_000;
+/// Levels of `all` and `any` in an await tree.
+pub const AWAIT_LEVELS_MAX: usize = 32;
+/// A step's or run's error with its causes.
+pub const ERROR_BYTES_MAX: usize = 64 * 1024;
+/// Levels of arrays and objects in an error, a schema or a match, which the database reads.
+pub const ERROR_LEVELS_MAX: usize = 128;
+/// Longest wait between two executions of a step: a year.
+pub const STEP_RETRY_MS_MAX: i64 = 31_536_000_000;
+/// Longest sleep or timeout of a step: 3,650 days.
+pub const STEP_WAIT_MS_MAX: i64 = 315_360_000_000;
+/// The last moment that a sleep may end, in milliseconds since 1970: the end of the year 9999.
+pub const STEP_UNTIL_MS_MAX: i64 = 253_402_300_799_999;
+/// Workflows, with their versions, that one app serves.
+pub const WORKFLOWS_MAX: usize = 1_000;
+/// Triggers of one workflow.
+pub const TRIGGERS_MAX: usize = 20;
+/// Paths of one match.
+pub const MATCH_PATHS_MAX: usize = 10;
+/// The values of one match together.
+pub const MATCH_BYTES_MAX: usize = 16 * 1024;
+/// A path into a start or an event, in characters.
+pub const PATH_CHARS_MAX: usize = 200;
+/// Longest debounce: 7 days.
+pub const DEBOUNCE_SECONDS_MAX: i64 = 604_800;
+/// Highest priority of a workflow's runs; the lowest is its negative.
+pub const PRIORITY_MAX: i64 = 100;
+/// The title of an approval, in characters.
+pub const APPROVAL_TITLE_CHARS_MAX: usize = 500;
+/// The schema, the detail and the policy of an approval, each.
+pub const APPROVAL_BYTES_MAX: usize = 64 * 1024;
+/// Longest wait between two dispatches that an endpoint does not take.
+pub const DISPATCH_RETRY_MS_MAX: u64 = 300_000;
+/// How much longer than its budget the engine waits for a reply.
+pub const REPLY_GRACE_MS: u64 = 5_000;
+/// Runs that one call of a bulk operation names.
+pub const RUN_IDS_MAX: usize = RUN_BULK_MAX as usize;
+/// Signals that a run has not read.
+pub const SIGNALS_MAX: i64 = 10_000;
+/// Values of the steps that a fork copies.
+pub const FORK_BYTES_MAX: i64 = 128 * 1024 * 1024;
+/// Runs that one call of a bulk operation changes.
+pub const RUN_BULK_MAX: i32 = 500;
+/// The input that a run is shown with; a larger one is left out.
+pub const RUN_INPUT_SHOWN: i32 = 256 * 1024;
+/// The value that a step is shown with in its run; a larger one is left out there.
+pub const STEP_VALUE_SHOWN: i32 = 256 * 1024;
+/// The value of a step: no larger one is recorded.
+pub const STEP_VALUE_MAX: i32 = 4 * 1024 * 1024;
+/// Values in one page of steps, when the first alone has no more.
+pub const STEP_PAGE_BYTES: i64 = 1024 * 1024;

@@ -1,8 +1,13 @@
 //! A message on its way: what deliver loads, what a push came to, and what becomes of the message then. Out of scope: making
 //! the push (platform) and recording the verdict (store).
 
+use crate::destination;
+use crate::fetch::{self, Fetch, Fetched};
 use crate::ids::{AccountId, MessageId};
-use crate::limits::{HELD_UP_MS, RESPONSE_HEADERS_BYTES_MAX, RETRY_AFTER_MS_MAX, START_WITHIN_MS, THROTTLE_WAIT_MS_MIN, THROTTLES_MAX};
+use crate::limits::{
+    FETCH_BODY_BYTES_MAX, HELD_UP_MS, RESPONSE_BODY_BYTES_MAX, RESPONSE_HEADERS_BYTES_MAX, RETRY_AFTER_MS_MAX, START_WITHIN_MS,
+    THROTTLE_WAIT_MS_MIN, THROTTLES_MAX,
+};
 use crate::retry::{self, Backoff};
 use crate::signing::Secret;
 use crate::view;
@@ -30,7 +35,7 @@ pub struct Job {
     pub max_attempts: u32,
     /// Longest push.
     pub timeout_ms: u64,
-    /// Destination.
+    /// Destination: a URL, or a workflow behind [`destination::WORKFLOW`].
     pub url: String,
     /// HTTP method.
     pub method: String,
@@ -44,6 +49,8 @@ pub struct Job {
     pub callback_url: Option<String>,
     /// Told when it has failed.
     pub failure_callback_url: Option<String>,
+    /// The call of a run's step, if it is one.
+    pub fetch: Option<Fetch>,
     /// Wait between attempts.
     pub backoff: Backoff,
     /// Every secret that signs now, newest first.
@@ -82,7 +89,7 @@ pub struct Answer {
     pub status: u16,
     /// Headers in order.
     pub headers: Vec<(String, String)>,
-    /// The first [`crate::limits::RESPONSE_BODY_BYTES_MAX`] bytes.
+    /// As many bytes from its start as were asked for.
     pub body: Vec<u8>,
 }
 
@@ -106,12 +113,21 @@ pub enum Failure {
     Interrupted,
     /// The request could not be built; it never will be.
     Invalid,
+    /// No app serves the workflow.
+    Unserved,
+}
+
+impl Failure {
+    /// Whether it is certain that the endpoint saw nothing of the request: it failed before the send.
+    pub fn is_unsent(self) -> bool {
+        matches!(self, Self::Connect | Self::Refused | Self::Invalid | Self::Unserved)
+    }
 }
 
 /// The state a push leaves its message in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// A 2xx.
+    /// A 2xx; for the call of a step any answer that ends it.
     Delivered,
     /// Another attempt after the delay.
     Retrying {
@@ -120,6 +136,8 @@ pub enum Verdict {
     },
     /// No further attempt: the dead-letter queue.
     Failed,
+    /// Nobody waits for it any more.
+    Cancelled,
 }
 
 /// A verdict with everything that is recorded of the attempt.
@@ -149,6 +167,8 @@ pub struct Settlement {
     pub retry_after_ms: Option<u64>,
     /// Whom to tell of this end.
     pub callback: Option<Callback>,
+    /// What the step gets, of a step's call.
+    pub fetched: Option<Fetched>,
 }
 
 /// A message that tells of another's end.
@@ -184,15 +204,24 @@ pub fn settle(job: &Job, outcome: Outcome, now_ms: i64) -> Settlement {
         Reply::Failed { kind, detail, partial } => (partial, Some((kind, detail))),
     };
     let status = answer.as_ref().map(|answer| answer.status);
-    let (headers, body) = answer.map_or((Vec::new(), None), |answer| (answer.headers, Some(answer.body)));
+    let answered = answer.as_ref().filter(|_| failure.is_none());
+    let fetched = job.fetch.map(|_| fetch::fetched(answered, failure.as_ref().map(|(_, detail)| detail.as_str())));
+    let (headers, mut body) = answer.map_or((Vec::new(), None), |answer| (answer.headers, Some(answer.body)));
+    if let Some(body) = &mut body {
+        body.truncate(RESPONSE_BODY_BYTES_MAX);
+    }
     let asked = retry::retry_after_ms(&headers, now_ms).filter(|_| status.is_none_or(|s| s >= 300));
     let retry_after_ms = asked.map(|ms| ms.min(RETRY_AFTER_MS_MAX));
     let says_when = asked.is_some() || headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("retry-after"));
-    let throttled = failure.is_none() && (status == Some(429) || (status == Some(503) && says_when));
-    let verdict = verdict(job, status, &headers, failure.as_ref().map(|f| f.0), throttled, retry_after_ms);
+    let throttled = job.fetch.is_none() && failure.is_none() && (status == Some(429) || (status == Some(503) && says_when));
+    let kind = failure.as_ref().map(|f| f.0);
+    let verdict = match job.fetch {
+        None => verdict(job, status, &headers, kind, throttled, retry_after_ms),
+        Some(_) => fetch::verdict(job, status, kind, retry_after_ms),
+    };
     let error = match (&failure, status) {
         (Some((_, detail)), _) => Some(detail.clone()),
-        (None, Some(200..300)) => None,
+        (None, _) if verdict == Verdict::Delivered => None,
         (None, _) => Some(explain(status.unwrap_or_default(), asked, throttled, verdict)),
     };
     let mut settlement = Settlement {
@@ -200,7 +229,7 @@ pub fn settle(job: &Job, outcome: Outcome, now_ms: i64) -> Settlement {
         fence: job.fence,
         verdict,
         throttled,
-        broken: broken(status, failure.as_ref().map(|f| f.0), throttled),
+        broken: broken(job, status, kind, throttled),
         duration_ms,
         status,
         error,
@@ -208,15 +237,41 @@ pub fn settle(job: &Job, outcome: Outcome, now_ms: i64) -> Settlement {
         response_body: body,
         retry_after_ms,
         callback: None,
+        fetched: fetched.map(|end| if matches!(verdict, Verdict::Retrying { .. }) { Fetched::Unfinished } else { end }),
     };
     settlement.callback = callback(job, &settlement);
     settlement
 }
 
-/// Connection errors, timeouts and 5xx count against a destination; any other answer speaks for it.
-fn broken(status: Option<u16>, failure: Option<Failure>, throttled: bool) -> Option<bool> {
+/// What becomes of a call that nobody waits for any more: it is not made.
+pub fn abandon(job: &Job) -> Settlement {
+    Settlement {
+        id: job.id,
+        fence: job.fence,
+        verdict: Verdict::Cancelled,
+        throttled: false,
+        broken: None,
+        duration_ms: 0,
+        status: None,
+        error: Some("not sent: the step that asked for it no longer waits".to_owned()),
+        response_headers: Vec::new(),
+        response_body: None,
+        retry_after_ms: None,
+        callback: None,
+        fetched: Some(Fetched::Unfinished),
+    }
+}
+
+/// How much of an answer's body is read.
+pub fn body_max(job: &Job) -> usize {
+    if job.fetch.is_some() { FETCH_BODY_BYTES_MAX } else { RESPONSE_BODY_BYTES_MAX }
+}
+
+/// Connection errors, timeouts and 5xx count against a destination; any other answer speaks for it. A workflow is not pushed to.
+fn broken(job: &Job, status: Option<u16>, failure: Option<Failure>, throttled: bool) -> Option<bool> {
     match (failure, status) {
-        (Some(Failure::Refused | Failure::Invalid), _) => None,
+        _ if destination::workflow(&job.url).is_some() => None,
+        (Some(Failure::Refused | Failure::Invalid | Failure::Unserved), _) => None,
         (Some(Failure::Timeout | Failure::Connect | Failure::Interrupted), _) => Some(true),
         (None, status) => Some(status.is_some_and(|s| s >= 500) && !throttled),
     }
@@ -226,7 +281,7 @@ fn callback(job: &Job, settled: &Settlement) -> Option<Callback> {
     let (status, url) = match settled.verdict {
         Verdict::Delivered => ("delivered", &job.callback_url),
         Verdict::Failed => ("failed", &job.failure_callback_url),
-        Verdict::Retrying { .. } => return None,
+        Verdict::Retrying { .. } | Verdict::Cancelled => return None,
     };
     let response = settled.status.map(|status| {
         let text = settled.response_body.as_deref().map(String::from_utf8_lossy);
@@ -294,20 +349,24 @@ fn bounded(headers: Vec<(String, String)>) -> Vec<(String, String)> {
 }
 
 /// The headers of a push besides the publisher's own: signature, attempt, and defaults that the publisher may replace.
-/// `timestamp_s` is the attempt's time by the database clock.
+/// `timestamp_s` is the attempt's time by the database clock. The call of a step goes to a stranger: it is not signed.
 pub fn push_headers(job: &Job, body: Option<&[u8]>, timestamp_s: i64) -> Vec<(String, String)> {
-    let id = job.id.to_string();
-    let signature = crate::signing::sign(&job.secrets, &id, timestamp_s, body.unwrap_or_default());
     let mut headers = job.headers.clone();
     let mut default = |name: &str, value: String| {
         if !headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name)) {
             headers.push((name.to_owned(), value));
         }
     };
-    if body.is_some() && !job.raw {
+    // The body of a step's call is JSON, whatever wrote it.
+    if body.is_some() && (!job.raw || job.fetch.is_some()) {
         default("content-type", "application/json".to_owned());
     }
     default("user-agent", concat!("Tikku/", env!("CARGO_PKG_VERSION")).to_owned());
+    if job.fetch.is_some() {
+        return headers;
+    }
+    let id = job.id.to_string();
+    let signature = crate::signing::sign(&job.secrets, &id, timestamp_s, body.unwrap_or_default());
     default("tikku-attempt", job.number.to_string());
     default("webhook-id", id);
     default("webhook-timestamp", timestamp_s.to_string());

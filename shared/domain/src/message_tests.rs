@@ -22,6 +22,7 @@ fn job() -> Job {
         raw: false,
         callback_url: Some("https://example.com/done".to_owned()),
         failure_callback_url: Some("https://example.com/gone".to_owned()),
+        fetch: None,
         backoff: Backoff { kind: BackoffKind::Fixed, initial_ms: 5000, factor: 2.0, max_ms: 60_000, jitter: false },
         secrets: vec![Secret::from_bytes(vec![7; 32]).unwrap()],
     }
@@ -178,4 +179,71 @@ fn a_push_is_signed_and_keeps_the_publishers_headers() {
     let bare = push_headers(&Job { headers: vec![("User-Agent".into(), "me".into())], ..job() }, None, 1);
     assert!(!bare.iter().any(|(n, _)| n == "content-type" || n == "user-agent"));
     assert!(!push_headers(&Job { raw: true, ..job() }, Some(b"x"), 1).iter().any(|(n, _)| n == "content-type"));
+}
+
+#[test]
+fn the_call_of_a_step_ends_with_any_answer_but_not_now() {
+    let call = Job { fetch: Some(Fetch::Awaited), callback_url: None, failure_callback_url: None, ..job() };
+    let verdict = |status: u16| settle(&call, answer(status, &[("Tikku-No-Retry", "true")]), 0).verdict;
+    for status in [200, 204, 301, 400, 404, 410, 418, 499] {
+        assert_eq!(verdict(status), Verdict::Delivered, "{status}");
+    }
+    for status in [408, 425, 429, 500, 503, 599] {
+        assert_eq!(verdict(status), Verdict::Retrying { delay_ms: 5000 }, "{status}");
+    }
+    let later = settle(&call, answer(429, &[("Retry-After", "9")]), 0);
+    assert_eq!((later.verdict, later.throttled, later.fetched), (Verdict::Retrying { delay_ms: 9000 }, false, Some(Fetched::Unfinished)));
+    assert_eq!(settle(&call, failure(Failure::Timeout), 0).verdict, Verdict::Retrying { delay_ms: 5000 });
+    assert_eq!(settle(&call, failure(Failure::Invalid), 0).verdict, Verdict::Failed);
+}
+
+#[test]
+fn the_step_gets_its_calls_last_answer_or_why_there_was_none() {
+    let last = Job { fetch: Some(Fetch::Awaited), attempts: 2, ..job() };
+    let text = |fetched: Option<Fetched>| match fetched.unwrap() {
+        Fetched::Answer(json) => String::from_utf8(json).unwrap(),
+        Fetched::Error(json) => json,
+        Fetched::Unfinished => panic!("unfinished"),
+    };
+    let settled = settle(&last, answer(503, &[]), 0);
+    assert_eq!((settled.verdict, settled.status), (Verdict::Failed, Some(503)));
+    assert_eq!(text(settled.fetched), r#"{"body":"body","headers":{},"status":503}"#);
+    let settled = settle(&last, failure(Failure::Connect), 0);
+    assert_eq!((settled.verdict, text(settled.fetched)), (Verdict::Failed, r#"{"message":"why","name":"FetchError"}"#.to_owned()));
+    // What broke off is no answer, whatever had arrived of it.
+    let partial = Some(Answer { status: 200, headers: Vec::new(), body: b"abc".to_vec() });
+    let broke = Outcome { duration_ms: 5, result: Reply::Failed { kind: Failure::Interrupted, detail: "broke".into(), partial } };
+    assert!(matches!(settle(&last, broke, 0).fetched, Some(Fetched::Error(_))));
+}
+
+#[test]
+fn an_attempt_keeps_less_of_an_answer_than_the_step() {
+    let long = Answer { status: 200, headers: Vec::new(), body: vec![b'x'; 10_000] };
+    let call = Job { fetch: Some(Fetch::Awaited), ..job() };
+    let settled = settle(&call, Outcome { duration_ms: 5, result: Reply::Response(long) }, 0);
+    assert_eq!(settled.response_body.unwrap().len(), RESPONSE_BODY_BYTES_MAX);
+    assert!(matches!(settled.fetched, Some(Fetched::Answer(json)) if json.len() > 10_000));
+    assert_eq!((body_max(&call), body_max(&job())), (FETCH_BODY_BYTES_MAX, RESPONSE_BODY_BYTES_MAX));
+}
+
+#[test]
+fn the_call_of_a_step_is_not_signed() {
+    let headers = push_headers(&Job { fetch: Some(Fetch::Awaited), raw: true, ..job() }, Some(b"{}"), 1_700_000_000);
+    assert_eq!(headers.iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>(), ["X-Own", "content-type", "user-agent"]);
+}
+
+#[test]
+fn a_call_that_nobody_waits_for_is_not_made_and_told_to_nobody() {
+    let settled = abandon(&Job { fetch: Some(Fetch::Abandoned), ..job() });
+    assert_eq!((settled.verdict, settled.callback, settled.fetched), (Verdict::Cancelled, None, Some(Fetched::Unfinished)));
+}
+
+#[test]
+fn a_workflow_that_nobody_serves_is_tried_again_and_trips_no_breaker() {
+    let job = Job { url: "workflow:order-flow".to_owned(), ..job() };
+    let settled = settle(&job, failure(Failure::Unserved), 0);
+    assert_eq!((settled.verdict, settled.broken), (Verdict::Retrying { delay_ms: 5000 }, None));
+    assert_eq!(settle(&Job { attempts: 2, ..job.clone() }, failure(Failure::Unserved), 0).verdict, Verdict::Failed);
+    let settled = settle(&job, answer(202, &[]), 0);
+    assert_eq!((settled.verdict, settled.broken), (Verdict::Delivered, None));
 }

@@ -10,9 +10,9 @@ use crate::fields::FieldError;
 pub enum Kind {
     /// The request is not understood; `errors` says where.
     InvalidRequest,
-    /// No key, or one that does not work.
+    /// No key or token, or one that does not work.
     Unauthorized,
-    /// The key's role does not allow this.
+    /// The key's role, or the policy of what is asked for, does not allow this.
     Forbidden,
     /// No such thing in this account.
     NotFound,
@@ -26,6 +26,12 @@ pub enum Kind {
     TooLarge,
     /// An idempotency key came back with another payload.
     IdempotencyMismatch,
+    /// The data of an answer does not fit the schema of what was asked.
+    UnfitData,
+    /// The dispatch is over: the run is, or another dispatch or a control verb has come in between.
+    Stale,
+    /// A rule of the workflow protocol is broken; nothing was recorded.
+    Protocol,
     /// The account's requests of this minute are used up.
     RateLimited,
     /// The database cannot be reached or is too busy: try again.
@@ -36,7 +42,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, for documents and tests.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::InvalidRequest,
         Self::Unauthorized,
         Self::Forbidden,
@@ -46,6 +52,9 @@ impl Kind {
         Self::PreconditionFailed,
         Self::TooLarge,
         Self::IdempotencyMismatch,
+        Self::UnfitData,
+        Self::Stale,
+        Self::Protocol,
         Self::RateLimited,
         Self::Unavailable,
         Self::Internal,
@@ -55,14 +64,17 @@ impl Kind {
     pub fn parts(self) -> (&'static str, &'static str, u16) {
         match self {
             Self::InvalidRequest => ("invalid-request", "The request is not valid", 400),
-            Self::Unauthorized => ("unauthorized", "An API key is needed", 401),
-            Self::Forbidden => ("forbidden", "The key's role does not allow this", 403),
+            Self::Unauthorized => ("unauthorized", "Credentials are missing or wrong", 401),
+            Self::Forbidden => ("forbidden", "Not allowed", 403),
             Self::NotFound => ("not-found", "Not found", 404),
             Self::MethodNotAllowed => ("method-not-allowed", "Method not allowed", 405),
             Self::Conflict => ("conflict", "The current state does not allow this", 409),
             Self::PreconditionFailed => ("precondition-failed", "It is not what If-Match names", 412),
             Self::TooLarge => ("too-large", "The request is too large", 413),
             Self::IdempotencyMismatch => ("idempotency-mismatch", "The idempotency key was used with another payload", 422),
+            Self::UnfitData => ("unfit-data", "The data does not fit its schema", 422),
+            Self::Stale => ("stale", "The dispatch is over", 409),
+            Self::Protocol => ("protocol", "A rule of the workflow protocol is broken", 422),
             Self::RateLimited => ("rate-limited", "Too many requests", 429),
             Self::Unavailable => ("unavailable", "Temporarily unavailable", 503),
             Self::Internal => ("internal", "Internal error", 500),

@@ -1,8 +1,11 @@
 //! What a publish as JSON accepts: every field checked, every error with its pointer. Out of scope: who may publish, a publish as
-//! bytes (`raw_publish`), and what needs a clock (`notBefore` beyond ten years is refused by the database).
+//! bytes (`raw_publish`), whether anybody serves a workflow, and what needs a clock (`notBefore` beyond ten years is refused by the database).
 
 use sha2::{Digest, Sha256};
 
+use serde_json::value::RawValue;
+
+use crate::app::WorkflowName;
 use crate::destination::{self, UrlPolicy};
 use crate::fields::{FieldError, Fields};
 use crate::flow::{self, Flow};
@@ -16,10 +19,17 @@ pub const METHODS: [&str; 6] = ["POST", "PUT", "PATCH", "DELETE", "GET", "HEAD"]
 /// Where a publish goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// One destination, in WHATWG form, without a fragment.
+    /// One destination: a URL in WHATWG form, without a fragment, or a workflow behind [`destination::WORKFLOW`].
     Url(String),
     /// Each active endpoint of the fanout of this name.
     Fanout(String),
+}
+
+impl Target {
+    /// Whether it starts runs of a workflow.
+    pub fn is_workflow(&self) -> bool {
+        matches!(self, Self::Url(url) if destination::workflow(url).is_some())
+    }
 }
 
 /// A message as published, checked.
@@ -51,9 +61,9 @@ pub struct NewMessage {
     pub labels: Vec<String>,
     /// Whose limits it shares.
     pub flow: Option<Flow>,
-    /// Told when it is delivered.
+    /// Told when it is delivered: a URL, or a workflow behind [`destination::WORKFLOW`].
     pub callback_url: Option<String>,
-    /// Told when it has failed.
+    /// Told when it has failed, likewise.
     pub failure_callback_url: Option<String>,
 }
 
@@ -81,6 +91,9 @@ pub fn take(fields: &mut Fields<'_>, rules: &Rules<'_>) -> NewMessage {
     let method = fields.word("method", &words).unwrap_or("POST").to_owned();
     let headers = headers(fields);
     let body = body(fields, &method);
+    if target.is_workflow() {
+        check_unpushed(fields, Some(method.as_str()), &headers);
+    }
     take_options(fields, rules, Payload { target, method, headers, body, raw: false })
 }
 
@@ -104,8 +117,8 @@ pub(crate) fn take_options(fields: &mut Fields<'_>, rules: &Rules<'_>, payload: 
     let idempotency = idempotency(fields, &payload);
     let labels = fields.strings("labels", limits::LABELS_MAX, 1..=limits::LABEL_CHARS_MAX);
     let flow = fields.object("flowControl", flow::parse);
-    let callback_url = url(fields, "callbackUrl", rules.policy);
-    let failure_callback_url = url(fields, "failureCallbackUrl", rules.policy);
+    let callback_url = told(fields, "callbackUrl", "callbackWorkflow", rules.policy);
+    let failure_callback_url = told(fields, "failureCallbackUrl", "failureCallbackWorkflow", rules.policy);
     let Payload { target, method, headers, body, raw } = payload;
     NewMessage {
         target,
@@ -128,20 +141,64 @@ pub(crate) fn take_options(fields: &mut Fields<'_>, rules: &Rules<'_>, payload: 
 }
 
 pub(crate) fn target(fields: &mut Fields<'_>, policy: &UrlPolicy) -> Target {
-    if fields.has("fanout") {
-        if fields.has("url") {
-            fields.refuse("fanout", "and url exclude each other");
+    let mut given = ["workflow", "fanout", "url"].into_iter().filter(|name| {
+        let given = fields.has(name);
+        if !given {
+            fields.raw(name);
         }
-        // What is said of the fanout stands for both.
-        fields.raw("url");
-        return Target::Fanout(fields.string("fanout", 1..=limits::FANOUT_NAME_CHARS_MAX).unwrap_or_default());
+        given
+    });
+    let (first, others) = (given.next(), given.collect::<Vec<_>>());
+    if let (Some(first), [other, ..]) = (first, others.as_slice()) {
+        fields.refuse(first, format!("and {other} exclude each other"));
     }
-    fields.raw("fanout");
-    if !fields.has("url") {
-        fields.raw("url");
-        fields.refuse("url", "is required, or a fanout");
+    for other in others {
+        // What is said of the first stands for all.
+        fields.raw(other);
     }
-    Target::Url(url(fields, "url", policy).unwrap_or_default())
+    match first {
+        Some("workflow") => Target::Url(workflow(fields, "workflow").unwrap_or_else(|| destination::WORKFLOW.to_owned())),
+        Some("fanout") => Target::Fanout(fields.string("fanout", 1..=limits::FANOUT_NAME_CHARS_MAX).unwrap_or_default()),
+        Some(_) => Target::Url(url(fields, "url", policy).unwrap_or_default()),
+        None => {
+            fields.refuse("url", "is required, or a fanout, or a workflow");
+            Target::Url(String::new())
+        }
+    }
+}
+
+/// Takes the name of a workflow and answers it as a destination.
+pub(crate) fn workflow(fields: &mut Fields<'_>, name: &str) -> Option<String> {
+    let text = fields.string(name, 1..=limits::WORKFLOW_NAME_CHARS_MAX)?;
+    match text.parse::<WorkflowName>() {
+        Ok(workflow) => Some(format!("{}{workflow}", destination::WORKFLOW)),
+        Err(error) => {
+            fields.refuse(name, error.to_string());
+            None
+        }
+    }
+}
+
+/// Takes whom a callback goes to: a URL or a workflow.
+fn told(fields: &mut Fields<'_>, by_url: &str, by_workflow: &str, policy: &UrlPolicy) -> Option<String> {
+    if !fields.has(by_workflow) {
+        fields.raw(by_workflow);
+        return url(fields, by_url, policy);
+    }
+    if fields.raw(by_url).is_some_and(|raw| raw.get() != "null") {
+        fields.refuse(by_workflow, format!("and {by_url} exclude each other"));
+    }
+    workflow(fields, by_workflow)
+}
+
+/// Notes what only a push has.
+pub(crate) fn check_unpushed(fields: &mut Fields<'_>, method: Option<&str>, headers: &[(String, String)]) {
+    if method.is_some_and(|method| method != "POST") {
+        fields.refuse("method", "has no meaning with workflow: a run is started, nothing is pushed");
+    }
+    if !headers.is_empty() {
+        fields.refuse("headers", "has no meaning with workflow: what the run is to know belongs into its input");
+    }
 }
 
 /// Takes a destination and answers it in WHATWG form.
@@ -197,11 +254,16 @@ pub(crate) fn checked(fields: &mut Fields<'_>, headers: Vec<(String, String)>) -
     headers
 }
 
-fn body(fields: &mut Fields<'_>, method: &str) -> Option<Vec<u8>> {
+pub(crate) fn body(fields: &mut Fields<'_>, method: &str) -> Option<Vec<u8>> {
     let raw = fields.raw("body")?;
     check_bodied(fields, method);
+    sized(fields, "body", raw)
+}
+
+/// The bytes of a value, unless it is too large, which is noted under its name.
+pub(crate) fn sized(fields: &mut Fields<'_>, name: &str, raw: &RawValue) -> Option<Vec<u8>> {
     if raw.get().len() > limits::BODY_BYTES_MAX {
-        fields.refuse("body", format!("must have at most {} bytes of JSON", limits::BODY_BYTES_MAX));
+        fields.refuse(name, format!("must have at most {} bytes of JSON", limits::BODY_BYTES_MAX));
         return None;
     }
     Some(raw.get().as_bytes().to_vec())

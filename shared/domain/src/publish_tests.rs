@@ -58,6 +58,20 @@ fn what_is_wrong_is_said_where() {
         (r#"{"url": "https://e.com", "contentBasedDeduplication": "yes"}"#, "/contentBasedDeduplication"),
         (r#"{"url": "https://e.com", "contentBasedDeduplication": true, "idempotencyKey": "k"}"#, "/contentBasedDeduplication"),
         (r#"{"url": "https://e.com", "nope": 1}"#, "/nope"),
+        (r#"{"url": "workflow:w"}"#, "/url"),
+        (r#"{"workflow": "w", "url": "https://e.com"}"#, "/workflow"),
+        (r#"{"workflow": "w", "fanout": "f"}"#, "/workflow"),
+        (r#"{"workflow": "w", "fanout": "f", "url": "https://e.com"}"#, "/workflow"),
+        (r#"{"workflow": 5}"#, "/workflow"),
+        (r#"{"workflow": ""}"#, "/workflow"),
+        (r#"{"workflow": ".w"}"#, "/workflow"),
+        (r#"{"workflow": "a b"}"#, "/workflow"),
+        (r#"{"workflow": "w", "method": "PUT"}"#, "/method"),
+        (r#"{"workflow": "w", "headers": {"a": "b"}}"#, "/headers"),
+        (r#"{"workflow": "w", "input": 1}"#, "/input"),
+        (r#"{"url": "https://e.com", "callbackWorkflow": "a/b"}"#, "/callbackWorkflow"),
+        (r#"{"url": "https://e.com", "callbackWorkflow": "w", "callbackUrl": "https://e.com"}"#, "/callbackWorkflow"),
+        (r#"{"url": "https://e.com", "failureCallbackWorkflow": "w", "failureCallbackUrl": "https://e.com"}"#, "/failureCallbackWorkflow"),
     ];
     for (json, pointer) in cases {
         assert_eq!(read(json).unwrap_err(), [pointer], "{json}");
@@ -115,6 +129,21 @@ fn a_publish_goes_to_a_url_or_a_fanout() {
     assert_eq!((message.flow, message.failure_callback_url, message.idempotency), (None, None, None));
     let name = |n: usize| read(&format!(r#"{{"fanout": "{}"}}"#, "f".repeat(n)));
     assert!(name(64).is_ok() && name(65).is_err());
+}
+
+#[test]
+fn a_publish_can_start_a_workflow() {
+    let message = read(r#"{"workflow": "order-flow", "url": null, "body": {"id": 1}, "method": "POST", "headers": {}}"#).unwrap();
+    assert_eq!(message.target, Target::Url("workflow:order-flow".to_owned()));
+    assert!(message.target.is_workflow() && !read(r#"{"url": "https://e.com"}"#).unwrap().target.is_workflow());
+    assert_eq!(message.body.as_deref(), Some(&br#"{"id": 1}"#[..]));
+    let told =
+        read(r#"{"workflow": "w", "callbackWorkflow": "done", "callbackUrl": null, "failureCallbackUrl": "https://e.com"}"#).unwrap();
+    assert_eq!((told.callback_url.as_deref(), told.failure_callback_url.as_deref()), (Some("workflow:done"), Some("https://e.com/")));
+    let name = |n: usize| read(&format!(r#"{{"workflow": "{}"}}"#, "w".repeat(n)));
+    assert!(name(limits::WORKFLOW_NAME_CHARS_MAX).is_ok() && name(limits::WORKFLOW_NAME_CHARS_MAX + 1).is_err());
+    let hash = |name: &str| read(&format!(r#"{{"workflow": "{name}", "idempotencyKey": "k"}}"#)).unwrap().idempotency.unwrap().1;
+    assert_ne!(hash("a"), hash("b"));
 }
 
 #[test]

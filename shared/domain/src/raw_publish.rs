@@ -1,8 +1,10 @@
 //! What a publish as bytes accepts: the destination in the path, options as `Tikku-*` headers or `tikku-*` query parameters. They are
 //! read as the members of the JSON that says the same, so that both ways know one set of rules. Out of scope: who may publish.
 
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use crate::destination::WORKFLOW;
 use crate::fields::{FieldError, Fields, shown};
 use crate::header_rules;
 use crate::limits::ERRORS_MAX;
@@ -21,7 +23,7 @@ enum Form {
 }
 
 /// The options, each with its place in the JSON of a publish.
-const OPTIONS: [(&str, &str, Form); 18] = [
+const OPTIONS: [(&str, &str, Form); 20] = [
     ("Tikku-Delay-Seconds", "/delaySeconds", Form::Literal),
     ("Tikku-Not-Before", "/notBefore", Form::Text),
     ("Tikku-Max-Attempts", "/maxAttempts", Form::Literal),
@@ -31,6 +33,8 @@ const OPTIONS: [(&str, &str, Form); 18] = [
     ("Tikku-Labels", "/labels", Form::List),
     ("Tikku-Callback-Url", "/callbackUrl", Form::Text),
     ("Tikku-Failure-Callback-Url", "/failureCallbackUrl", Form::Text),
+    ("Tikku-Callback-Workflow", "/callbackWorkflow", Form::Text),
+    ("Tikku-Failure-Callback-Workflow", "/failureCallbackWorkflow", Form::Text),
     ("Tikku-Flow-Control-Key", "/flowControl/key", Form::Text),
     ("Tikku-Flow-Control-Parallelism", "/flowControl/parallelism", Form::Literal),
     ("Tikku-Flow-Control-Rate", "/flowControl/rate", Form::Literal),
@@ -101,7 +105,12 @@ pub fn parse(request: Request<'_>, rules: &Rules<'_>) -> Result<NewMessage, Vec<
         })
     });
     read.destination(request.destination, rest.as_deref());
-    read.pass(request.headers);
+    let starts = read.members.contains_key("workflow");
+    if starts {
+        read.check_unpushed(&request.body);
+    } else {
+        read.pass(request.headers);
+    }
     let Options { members, headers, mut errors, .. } = read;
     let json = Value::Object(members).to_string();
     let mut fields = Fields::parse(json.as_bytes()).map_err(|error| vec![error])?;
@@ -111,7 +120,8 @@ pub fn parse(request: Request<'_>, rules: &Rules<'_>) -> Result<NewMessage, Vec<
     if body.is_some() {
         publish::check_bodied(&mut fields, request.method);
     }
-    let payload = Payload { target, method: request.method.to_owned(), headers, body, raw: true };
+    let method = if starts { "POST" } else { request.method };
+    let payload = Payload { target, method: method.to_owned(), headers, body, raw: true };
     let message = publish::take_options(&mut fields, rules, payload);
     errors.extend(fields.finish().err().into_iter().flatten().map(as_option));
     errors.truncate(ERRORS_MAX);
@@ -139,13 +149,27 @@ impl Options {
             return;
         }
         let name = decoded(text);
-        if absolute(&name).is_some() {
+        let (kind, name) = name.strip_prefix(WORKFLOW).map_or(("fanout", name.as_str()), |name| ("workflow", name));
+        if kind == "fanout" && absolute(name).is_some() {
             self.refuse("destination", "must be written as it is, not percent-encoded as a whole: .../v1/publish/https://example.com/hook");
         }
         if let Some(rest) = rest.filter(|rest| !rest.is_empty()) {
-            self.refuse(&decoded(rest.split(['=', '&']).next().unwrap_or_default()), "has no place to go: a fanout takes no query");
+            self.refuse(
+                &decoded(rest.split(['=', '&']).next().unwrap_or_default()),
+                &format!("has no place to go: a {kind} takes no query"),
+            );
         }
-        self.members.insert("fanout".to_owned(), name.into());
+        self.members.insert(kind.to_owned(), name.into());
+    }
+
+    /// Notes what only a push has, and a body that is no input of a run.
+    fn check_unpushed(&mut self, body: &[u8]) {
+        if !self.headers.is_empty() || self.passed.is_some() {
+            self.refuse(PASSED, "has no meaning with a workflow: what the run is to know belongs into its input");
+        }
+        if !body.is_empty() && serde_json::from_slice::<&RawValue>(body).is_err() {
+            self.refuse("body", "must be JSON: it is the input of the run");
+        }
     }
 
     fn header(&mut self, name: &str, value: &[u8]) {
@@ -257,7 +281,8 @@ fn titled(name: &str) -> String {
 
 /// What is wrong with a message, as a problem. A path that names nothing is not found.
 pub fn refusal(destination: &str, errors: Vec<FieldError>) -> Problem {
-    let is_name = absolute(destination).is_none() && absolute(&decoded(destination)).is_none();
+    let name = decoded(destination);
+    let is_name = absolute(destination).is_none() && absolute(&name).is_none() && !name.starts_with(WORKFLOW);
     match errors.as_slice() {
         [error] if is_name && error.pointer == "destination" => unknown_fanout(),
         _ => Problem::invalid(errors),
@@ -290,7 +315,7 @@ fn as_option(error: FieldError) -> FieldError {
         (Some(option), ..) => option.to_owned(),
         (_, "/headers", name) => format!("Tikku-Forward-{name}"),
         (_, "", "headers") => "Tikku-Forward-*".to_owned(),
-        (_, "", "url" | "fanout") => "destination".to_owned(),
+        (_, "", "url" | "fanout" | "workflow") => "destination".to_owned(),
         (_, _, other) => other.to_owned(),
     };
     let named =

@@ -141,7 +141,7 @@ fn every_option_is_a_header_or_a_query_parameter() {
         ("Tikku-Idempotency-Key", "12"),
         ("Tikku-Labels", "a, b"),
         ("Tikku-Callback-Url", "https://e.com/done"),
-        ("Tikku-Failure-Callback-Url", "https://e.com/failed"),
+        ("Tikku-Failure-Callback-Workflow", "failed"),
         ("Tikku-Flow-Control-Key", "5"),
         ("Tikku-Flow-Control-Parallelism", "3"),
         ("Tikku-Flow-Control-Rate", "4"),
@@ -161,7 +161,7 @@ fn every_option_is_a_header_or_a_query_parameter() {
     assert_eq!(by_header, by_query);
     let json =
         br#"{"url": "https://e.com", "notBefore": "2030-01-01T00:00:00Z", "maxAttempts": 7, "timeoutSeconds": 9, "idempotencyKey": "12",
-        "labels": ["a", "b"], "callbackUrl": "https://e.com/done", "failureCallbackUrl": "https://e.com/failed", "headers": {"x-a": "b"},
+        "labels": ["a", "b"], "callbackUrl": "https://e.com/done", "failureCallbackWorkflow": "failed", "headers": {"x-a": "b"},
         "flowControl": {"key": "5", "parallelism": 3, "rate": 4, "periodSeconds": 60},
         "backoff": {"type": "linear", "initialSeconds": 2, "factor": 1.5, "maxSeconds": 8, "jitter": false}}"#;
     let policy = UrlPolicy::default();
@@ -234,4 +234,21 @@ fn what_is_wrong_is_said_in_the_words_of_the_options() {
     }
     let name = format!("https://e.com?tikku-{}=", "é".repeat(1000));
     assert!(detail(&name).len() < 1000);
+}
+
+#[test]
+fn a_workflow_takes_json_and_nothing_that_is_pushed() {
+    let came = [("content-type", "application/x-www-form-urlencoded"), ("content-encoding", "gzip"), ("tikku-callback-workflow", "done")];
+    for path in ["workflow:order-flow", "workflow%3Aorder-flow?tikku-labels=l"] {
+        let message = read_as("PUT", path, &came, br#"{"a": 1}"#).unwrap();
+        assert_eq!((&message.target, message.method.as_str(), message.headers.len()), (&url("workflow:order-flow"), "POST", 0), "{path}");
+        assert_eq!((message.body.as_deref(), message.callback_url.as_deref()), (Some(&br#"{"a": 1}"#[..]), Some("workflow:done")));
+    }
+    assert_eq!(read_as("GET", "workflow:w", &[], b"").unwrap().body, None);
+    assert_eq!(pointers(read("workflow:w", &[], b"a=b")), ["body"]);
+    assert_eq!(pointers(read("workflow:w", &[("tikku-forward", "x-a")], b"")), ["Tikku-Forward"]);
+    assert_eq!(pointers(read("workflow:w", &[("tikku-forward-x-a", "b")], b"")), ["Tikku-Forward"]);
+    assert_eq!(pointers(read("workflow:w?a=1", &[], b"")), ["a"]);
+    assert_eq!(pointers(read("workflow:.w", &[], b"")), ["destination"]);
+    assert_eq!(refusal("workflow:.w", read("workflow:.w", &[], b"").unwrap_err()).status, 400);
 }

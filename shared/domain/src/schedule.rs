@@ -236,11 +236,24 @@ pub fn parse(json: &[u8], rules: &Rules<'_>) -> Result<NewSchedule, Vec<FieldErr
             fields.refuse(field, "has no meaning in a schedule, which says itself when it publishes");
         }
     }
-    let message = publish::take(&mut fields, rules);
+    let input = input(&mut fields);
+    let mut message = publish::take(&mut fields, rules);
+    message.body = input.or(message.body);
     fields.finish()?;
     // invariant: without a timing there was an error.
     let Some(timing) = timing else { return Err(Vec::new()) };
     Ok(NewSchedule { name, timing, overlap, catch_up, paused, message })
+}
+
+/// Takes the input of the runs that it starts, which is the body of its messages.
+fn input(fields: &mut Fields<'_>) -> Option<Vec<u8>> {
+    let input = fields.raw("input")?;
+    if !fields.has("workflow") {
+        fields.refuse("input", "belongs to workflow; what is pushed is the body");
+    } else if fields.raw("body").is_some() {
+        fields.refuse("input", "and body exclude each other");
+    }
+    publish::sized(fields, "input", input)
 }
 
 fn name(fields: &mut Fields<'_>) -> String {

@@ -28,19 +28,25 @@ pub struct ScheduleView {
     pub overlap: String,
     /// skip, latest or all: which due times fire that nobody looked after.
     pub catch_up: String,
-    /// Destination; null with a fanout.
+    /// Destination; null with a fanout or a workflow.
     pub url: Option<String>,
     /// The fanout it publishes to.
     pub fanout: Option<String>,
+    /// The workflow that it starts.
+    pub workflow: Option<String>,
     /// HTTP method.
     pub method: String,
     /// Headers of the push.
     pub headers: BTreeMap<String, String>,
-    /// The body; lists leave it out.
+    /// The body; lists leave it out, and a schedule that starts a workflow.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<serde_json::Value>)]
     pub body: Option<Box<RawValue>>,
-    /// Size of the body; null when there is none.
+    /// The input of the runs that it starts; lists leave it out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<serde_json::Value>)]
+    pub input: Option<Box<RawValue>>,
+    /// Size of the body or input; null when there is none.
     pub body_bytes: Option<i64>,
     /// Retry budget of each message.
     pub max_attempts: i32,
@@ -56,6 +62,10 @@ pub struct ScheduleView {
     pub callback_url: Option<String>,
     /// Told when a message has failed.
     pub failure_callback_url: Option<String>,
+    /// The workflow of which a run is started when a message is delivered.
+    pub callback_workflow: Option<String>,
+    /// The workflow of which a run is started when a message has failed.
+    pub failure_callback_workflow: Option<String>,
     /// The next due time, RFC 3339; null while paused.
     pub next_run_at: Option<String>,
     /// The due time of the last run, RFC 3339; of one that was asked for, when.

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use crate::destination;
 use crate::problem::Problem;
 use crate::retry::BackoffKind;
 
@@ -51,8 +52,20 @@ pub struct FanoutMessage {
     pub id: String,
     /// `queued`, or `scheduled` when due later.
     pub status: String,
-    /// The endpoint's destination.
-    pub url: String,
+    /// The endpoint's destination; null when it starts a workflow.
+    pub url: Option<String>,
+    /// The workflow that the endpoint starts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub workflow: Option<String>,
+}
+
+impl FanoutMessage {
+    /// Of a message to this destination.
+    pub fn new(id: String, status: String, destination: String) -> Self {
+        let (url, workflow) = destination::shown(Some(destination));
+        Self { id, status, url, workflow }
+    }
 }
 
 /// `202` of a publish: what became of a URL's message, or of a fanout's.
@@ -130,8 +143,10 @@ pub struct MessageView {
     pub id: String,
     /// scheduled, queued, delivering, retrying, delivered, failed or cancelled.
     pub status: String,
-    /// Destination.
-    pub url: String,
+    /// Destination; null when it starts a workflow.
+    pub url: Option<String>,
+    /// The workflow of which it starts a run.
+    pub workflow: Option<String>,
     /// HTTP method.
     pub method: String,
     /// The publisher's headers.
@@ -166,6 +181,10 @@ pub struct MessageView {
     pub callback_url: Option<String>,
     /// Told when it has failed.
     pub failure_callback_url: Option<String>,
+    /// The workflow of which a run is started when it is delivered.
+    pub callback_workflow: Option<String>,
+    /// The workflow of which a run is started when it has failed.
+    pub failure_callback_workflow: Option<String>,
     /// The message whose end this one tells.
     pub callback_of: Option<String>,
     /// The fanout it was published to.
@@ -174,6 +193,10 @@ pub struct MessageView {
     pub publish_id: Option<String>,
     /// The schedule that fired it: `sch_` and 32 hex digits.
     pub schedule: Option<String>,
+    /// The run for whose step it makes a call.
+    pub run: Option<String>,
+    /// The key of that step.
+    pub step: Option<String>,
     /// `flow` or `breaker` when it is due and waits for room in its flow, or for a destination that fails.
     pub waiting_for: Option<String>,
     /// When it was accepted, RFC 3339.

@@ -18,11 +18,13 @@ pub use native::{db, http, log, queue, time};
 #[cfg(target_arch = "wasm32")]
 pub use worker::{db, http, log, queue, time};
 
+use tikku_domain::ids::WakeId;
+
 pub use config::{Config, ConfigError};
-pub use lanes::Lanes;
+pub use lanes::{Lanes, Slow};
 pub use push::Push;
 pub use tikku_store::Kick;
-pub use wake::{Parcel, QueueError, decode_ids, encode_ids, parcels};
+pub use wake::{Parcel, QueueError, Wake, decode_ids, encode_ids, parcels};
 
 /// What every handler works with.
 #[derive(Debug)]
@@ -31,20 +33,24 @@ pub struct Ctx {
     pub store: tikku_store::Store,
     /// The way to endpoints.
     pub http: http::Http,
-    /// The wake queue.
+    /// The wake queues.
     pub queue: queue::Queue,
     /// The host's settings.
     pub config: Config,
 }
 
 impl Ctx {
-    /// Hands rows to the wake queue. A failure is logged and nothing more: the rows are safe, tick hands them over again.
+    /// Hands rows to the wake queues, messages to one and runs to the other. A failure is logged and nothing more: the rows are safe, tick
+    /// hands them over again.
     pub async fn kick(&self, kicks: &[Kick]) {
-        if kicks.is_empty() {
-            return;
-        }
-        if let Err(error) = self.queue.send(kicks).await {
-            tracing::warn!(%error, rows = kicks.len(), "the wake queue refused rows; tick will hand them over");
+        let (messages, runs): (Vec<Kick>, Vec<Kick>) = kicks.iter().partition(|kick| matches!(kick.id, WakeId::Message(_)));
+        for (kind, kicks) in [(Wake::Messages, messages), (Wake::Runs, runs)] {
+            if kicks.is_empty() {
+                continue;
+            }
+            if let Err(error) = self.queue.send(kind, &kicks).await {
+                tracing::warn!(%error, ?kind, rows = kicks.len(), "the wake queue refused rows; tick will hand them over");
+            }
         }
     }
 }

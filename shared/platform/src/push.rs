@@ -15,4 +15,6 @@ pub struct Push {
     pub body: Vec<u8>,
     /// From the start to the end of the answer.
     pub timeout_ms: u64,
+    /// How much of the answer's body is read, in bytes; the rest is left.
+    pub body_max: usize,
 }

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use tikku_domain::config_view::{EndpointView, FanoutPage, FanoutSummary, FanoutView};
+use tikku_domain::destination;
 use tikku_domain::etag::IfMatch;
 use tikku_domain::fanout::{Endpoint, FanoutName};
 use tikku_domain::filter::Page;
@@ -25,7 +26,7 @@ pub enum FanoutEdit {
     Missing,
     /// The fanout is not at a revision that may be changed.
     Stale,
-    /// Another endpoint of the fanout has the URL.
+    /// Another endpoint of the fanout has the URL or the workflow.
     Taken,
     /// The fanout has [`ENDPOINTS_MAX`] endpoints.
     Full,
@@ -198,9 +199,11 @@ fn summary(row: &Row) -> FanoutSummary {
 }
 
 fn endpoint(row: &Row) -> Result<EndpointView, StoreError> {
+    let (url, workflow) = destination::shown(row.get("url"));
     Ok(EndpointView {
         id: EndpointId(row.get("id")).to_string(),
-        url: row.get("url"),
+        url,
+        workflow,
         method: row.get("method"),
         headers: pairs(row, "headers")?.into_iter().collect(),
         max_attempts: row.get("max_attempts"),

@@ -1,5 +1,6 @@
 //! The message path of deliver: load, settle, release. Publishing is in `message_publish`.
 
+use tikku_domain::fetch::{Fetch, Fetched};
 use tikku_domain::ids::{AccountId, MessageId};
 use tikku_domain::limits::WINDOW_MS;
 use tikku_domain::message::{Job, Settlement, Verdict};
@@ -24,7 +25,7 @@ pub enum Loaded {
 pub struct Settled {
     /// Messages that are recorded, now or before under the same lease.
     pub ids: Vec<MessageId>,
-    /// What is to be handed to the queue: retries that are due soon, the next of a flow, what waited for a breaker, callbacks.
+    /// What is to be handed to the queue: retries that are due soon, the next of a flow, what waited for a breaker, callbacks, runs whose call is over.
     pub kicks: Vec<Kick>,
 }
 
@@ -36,17 +37,14 @@ select * from tikku.message_lease($1, $2, $3)";
 pub const SETTLE: &str = "-- message::settle
 select id, settled, wait_ms, account_id from tikku.message_settle($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
 
+/// Records what pushes came to, calls of steps among them, and tells the steps.
+pub const SETTLE_FETCHED: &str = "-- message::settle_fetched
+select id, settled, wait_ms, account_id, is_run
+from tikku.fetch_settle($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
+
 /// Gives back leases under which nothing was sent.
 pub const RELEASE: &str = "-- message::release
-with held as materialized (
-  select m.id from tikku.message m join unnest($1::uuid[], $2::int8[]) as i(id, fence) on m.id = i.id and m.fence = i.fence
-  where m.state = 'delivering' order by m.id for update of m
-)
-update tikku.message m set state = case when m.cancel_requested then 'cancelled' when m.attempt_number > 0 then 'retrying' else 'queued' end, lease_until = null,
-  kick_until = case when not m.cancel_requested then tikku.clock_now() + interval '60 seconds' end,
-  finished_at = case when m.cancel_requested then tikku.clock_now() end
-from held where m.id = held.id and m.state = 'delivering'
-returning m.id, case when m.finished_at is null then tikku.ms_until(m.due_at) end as wait_ms, m.account_id, m.flow_key";
+select id, wait_ms, account_id, flow_key, is_run from tikku.message_release($1, $2)";
 
 impl Store {
     /// Leases those of the messages that are due within 2 s and may start, up to `bytes_max` of bodies. For a message of a flow, the first of that flow
@@ -98,41 +96,42 @@ impl Store {
         let callback_urls = told.then(|| column(group, |s| s.callback.as_ref().map(|c| c.url.clone())));
         let callback_bodies = told.then(|| column(group, |s| s.callback.as_ref().map(|c| c.body.clone())));
         let window_ms = WINDOW_MS as i64;
-        let rows = self
-            .rows(
-                SETTLE,
-                &[
-                    (&column(group, |s| s.id.0), Type::UUID_ARRAY),
-                    (&column(group, |s| s.fence), Type::INT8_ARRAY),
-                    (&column(group, |s| verdict_text(s.verdict)), Type::TEXT_ARRAY),
-                    (&column(group, |s| s.throttled), Type::BOOL_ARRAY),
-                    (&column(group, |s| s.broken), Type::BOOL_ARRAY),
-                    (&column(group, delay_ms), Type::INT8_ARRAY),
-                    (&agos, Type::INT8_ARRAY),
-                    (&column(group, |s| s.duration_ms as i64), Type::INT8_ARRAY),
-                    (&column(group, |s| s.status.map(i32::from)), Type::INT4_ARRAY),
-                    (&column(group, |s| s.error.clone()), Type::TEXT_ARRAY),
-                    (&column(group, |s| json_pairs(&s.response_headers)), Type::TEXT_ARRAY),
-                    (&column(group, |s| s.response_body.clone()), Type::BYTEA_ARRAY),
-                    (&column(group, |s| s.retry_after_ms.map(|ms| ms as i64)), Type::INT8_ARRAY),
-                    (&callback_urls, Type::TEXT_ARRAY),
-                    (&callback_bodies, Type::BYTEA_ARRAY),
-                    (&worker, Type::TEXT),
-                    (&window_ms, Type::INT8),
-                ],
-            )
-            .await?;
+        let ended: (Vec<_>, Vec<_>) = (column(group, answered), column(group, unanswered));
+        let params = [
+            (&column(group, |s| s.id.0) as _, Type::UUID_ARRAY),
+            (&column(group, |s| s.fence) as _, Type::INT8_ARRAY),
+            (&column(group, |s| verdict_text(s.verdict)) as _, Type::TEXT_ARRAY),
+            (&column(group, |s| s.throttled) as _, Type::BOOL_ARRAY),
+            (&column(group, |s| s.broken) as _, Type::BOOL_ARRAY),
+            (&column(group, delay_ms) as _, Type::INT8_ARRAY),
+            (&agos as _, Type::INT8_ARRAY),
+            (&column(group, |s| s.duration_ms as i64) as _, Type::INT8_ARRAY),
+            (&column(group, |s| s.status.map(i32::from)) as _, Type::INT4_ARRAY),
+            (&column(group, |s| s.error.clone()) as _, Type::TEXT_ARRAY),
+            (&column(group, |s| json_pairs(&s.response_headers)) as _, Type::TEXT_ARRAY),
+            (&column(group, |s| s.response_body.clone()) as _, Type::BYTEA_ARRAY),
+            (&column(group, |s| s.retry_after_ms.map(|ms| ms as i64)) as _, Type::INT8_ARRAY),
+            (&callback_urls as _, Type::TEXT_ARRAY),
+            (&callback_bodies as _, Type::BYTEA_ARRAY),
+            (&worker as _, Type::TEXT),
+            (&window_ms as _, Type::INT8),
+            (&ended.0 as _, Type::BYTEA_ARRAY),
+            (&ended.1 as _, Type::TEXT_ARRAY),
+        ];
+        let fetched = group.iter().any(|(s, _)| s.fetched.is_some());
+        let rows = if fetched { self.rows(SETTLE_FETCHED, &params).await? } else { self.rows(SETTLE, &params[..17]).await? };
+        let kicks = if fetched { rows.iter().filter_map(kick).collect() } else { Kick::of_rows(&rows) };
         let settled = rows.iter().filter(|row| row.get("settled"));
-        Ok(Settled { ids: settled.map(|row| MessageId(row.get("id"))).collect(), kicks: Kick::of_rows(&rows) })
+        Ok(Settled { ids: settled.map(|row| MessageId(row.get("id"))).collect(), kicks })
     }
 
-    /// Gives back leases under which nothing was sent; answers what is to be handed to the queue again. S; and where one was to be cancelled,
+    /// Gives back leases under which nothing was sent; answers what is to be handed to the queue again. F; and where one was to be cancelled,
     /// a second statement for the next of its flow.
     pub async fn message_release(&self, jobs: &[(MessageId, i64)]) -> Result<Vec<Kick>, StoreError> {
         let ids: Vec<uuid::Uuid> = jobs.iter().map(|(id, _)| id.0).collect();
         let fences: Vec<i64> = jobs.iter().map(|(_, fence)| *fence).collect();
         let rows = self.rows(RELEASE, &[(&ids, Type::UUID_ARRAY), (&fences, Type::INT8_ARRAY)]).await?;
-        let mut kicks = Kick::of_rows(&rows);
+        let mut kicks: Vec<Kick> = rows.iter().filter_map(kick).collect();
         let over = rows.iter().filter(|row| row.get::<_, Option<i64>>("wait_ms").is_none());
         let flows: Vec<FlowOf> =
             over.filter_map(|row| Some((AccountId(row.get("account_id")), row.get::<_, Option<String>>("flow_key")?))).collect();
@@ -172,6 +171,7 @@ fn loaded(row: &Row) -> Result<Loaded, StoreError> {
         raw: row.get("raw"),
         callback_url: row.get("callback_url"),
         failure_callback_url: row.get("failure_callback_url"),
+        fetch: row.get::<_, Option<bool>>("awaited").map(|awaited| if awaited { Fetch::Awaited } else { Fetch::Abandoned }),
         backoff: serde_json::from_str(row.get("backoff")).map_err(|e| bad(&e.to_string()))?,
         secrets,
     })))
@@ -182,5 +182,25 @@ fn verdict_text(verdict: Verdict) -> &'static str {
         Verdict::Delivered => "delivered",
         Verdict::Retrying { .. } => "retrying",
         Verdict::Failed => "failed",
+        Verdict::Cancelled => "cancelled",
+    }
+}
+
+/// What a row asks to be handed to a queue, of a statement that answers messages and runs.
+pub(crate) fn kick(row: &Row) -> Option<Kick> {
+    if row.get("is_run") { Kick::run_row(row) } else { Kick::of_row(row) }
+}
+
+fn answered(settlement: &Settlement) -> Option<Vec<u8>> {
+    match &settlement.fetched {
+        Some(Fetched::Answer(value)) => Some(value.clone()),
+        _ => None,
+    }
+}
+
+fn unanswered(settlement: &Settlement) -> Option<String> {
+    match &settlement.fetched {
+        Some(Fetched::Error(error)) => Some(error.clone()),
+        _ => None,
     }
 }

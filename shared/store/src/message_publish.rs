@@ -213,7 +213,8 @@ fn add(answers: &mut [Option<PublishedItem>], items: &[NewMessage], row: &Row) -
     Ok(())
 }
 
-fn item_json(m: &NewMessage) -> serde_json::Value {
+/// An item of `message_publish_batch`, without its body.
+pub(crate) fn item_json(m: &NewMessage) -> serde_json::Value {
     let (url, fanout) = match &m.target {
         Target::Url(url) => (Some(url), None),
         Target::Fanout(name) => (None, Some(name)),

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use tikku_domain::destination;
 use tikku_domain::filter::{MessageFilter, STATES};
-use tikku_domain::ids::{AccountId, MessageId, ScheduleId};
+use tikku_domain::ids::{AccountId, MessageId, RunId, ScheduleId};
 use tikku_domain::retry::Backoff;
 use tikku_domain::view::{self, AttemptView, BackoffView, FlowView, MessageDetail, MessagePage, MessageView};
 use tokio_postgres::Row;
@@ -21,7 +22,7 @@ macro_rules! columns {
   tikku.rfc3339(c.not_before) as not_before, m.max_attempts::int4 as max_attempts, c.backoff::text as backoff,
   m.timeout_ms, c.idempotency_key, c.labels, tikku.rfc3339(c.created_at) as created_at,
   tikku.rfc3339(m.due_at) as due_at, tikku.rfc3339(m.finished_at) as finished_at, m.attempt_number, m.cancel_requested, c.resent_from,
-  m.flow_key, c.flow::text as flow, c.callback_url, c.failure_callback_url, c.callback_of, c.fanout, c.publish_id, c.schedule_id,
+  m.flow_key, c.flow::text as flow, c.callback_url, c.failure_callback_url, c.callback_of, c.fanout, c.publish_id, c.schedule_id, c.fetch_run, c.fetch_key,
   case when m.breaker_id is not null then 'breaker' when m.flow_key is not null and m.kick_until = 'infinity' then 'flow' end as waiting_for"
         )
     };
@@ -108,10 +109,14 @@ impl Store {
 fn view(row: &Row) -> Result<MessageView, StoreError> {
     let (body, body_base64) = view::body(row.get("body"));
     let id = |column: &str| row.get::<_, Option<uuid::Uuid>>(column).map(|id| MessageId(id).to_string());
+    let (url, workflow) = destination::shown(row.get("url"));
+    let (callback_url, callback_workflow) = destination::shown(row.get("callback_url"));
+    let (failure_callback_url, failure_callback_workflow) = destination::shown(row.get("failure_callback_url"));
     Ok(MessageView {
         id: MessageId(row.get("id")).to_string(),
         status: row.get("state"),
-        url: row.get("url"),
+        url,
+        workflow,
         method: row.get("method"),
         headers: pairs(row, "headers")?.into_iter().collect(),
         body,
@@ -125,12 +130,16 @@ fn view(row: &Row) -> Result<MessageView, StoreError> {
         idempotency_key: row.get("idempotency_key"),
         labels: row.get("labels"),
         flow_control: flow(row)?,
-        callback_url: row.get("callback_url"),
-        failure_callback_url: row.get("failure_callback_url"),
+        callback_url,
+        failure_callback_url,
+        callback_workflow,
+        failure_callback_workflow,
         callback_of: id("callback_of"),
         fanout: row.get("fanout"),
         publish_id: id("publish_id"),
         schedule: row.get::<_, Option<uuid::Uuid>>("schedule_id").map(|id| ScheduleId(id).to_string()),
+        run: row.get::<_, Option<uuid::Uuid>>("fetch_run").map(|id| RunId(id).to_string()),
+        step: row.get("fetch_key"),
         waiting_for: row.get("waiting_for"),
         created_at: row.get("created_at"),
         due_at: row.get("due_at"),

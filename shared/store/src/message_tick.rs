@@ -2,18 +2,18 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use tikku_domain::ids::{AccountId, MessageId};
+use tikku_domain::ids::{AccountId, MessageId, RunId, WakeId};
 use tikku_domain::limits::{LOST_MAX, WINDOW_MS};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use crate::{Store, StoreError};
 
-/// A row for the wake queue.
+/// A row for a wake queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kick {
-    /// The message.
-    pub id: MessageId,
+    /// The message or the run.
+    pub id: WakeId,
     /// Wait until it is due.
     pub wait_ms: u64,
     /// Whose it is: queues that can are fair between accounts.
@@ -23,20 +23,41 @@ pub struct Kick {
 }
 
 impl Kick {
-    /// A message of an account, in no line of its own.
-    pub fn new(id: MessageId, wait_ms: u64, account: AccountId) -> Self {
-        Self { id, wait_ms, account, line: 0 }
+    /// A message or a run of an account, in no line of its own.
+    pub fn new(id: impl Into<WakeId>, wait_ms: u64, account: AccountId) -> Self {
+        Self { id: id.into(), wait_ms, account, line: 0 }
     }
 
-    /// Of a row `(id, wait_ms, account_id)`, if it has a wait.
+    /// Of a message's row `(id, wait_ms, account_id)`, if it has a wait.
     pub(crate) fn of_row(row: &Row) -> Option<Self> {
         let wait_ms = row.get::<_, Option<i64>>("wait_ms")?.unsigned_abs();
         Some(Self::new(MessageId(row.get("id")), wait_ms, AccountId(row.get("account_id"))))
     }
 
-    /// Those of the rows that have a wait.
+    /// Those of the messages' rows that have a wait.
     pub(crate) fn of_rows(rows: &[Row]) -> Vec<Self> {
         rows.iter().filter_map(Self::of_row).collect()
+    }
+
+    /// Of a run's row `(id, wait_ms, account_id)`, if it has a wait.
+    pub(crate) fn run_row(row: &Row) -> Option<Self> {
+        let wait_ms = row.get::<_, Option<i64>>("wait_ms")?.unsigned_abs();
+        Some(Self::new(RunId(row.get("id")), wait_ms, AccountId(row.get("account_id"))))
+    }
+
+    /// Those of the runs' rows that have a wait.
+    pub(crate) fn run_rows(rows: &[Row]) -> Vec<Self> {
+        rows.iter().filter_map(Self::run_row).collect()
+    }
+
+    /// The messages among these.
+    pub fn messages(kicks: &[Self]) -> Vec<MessageId> {
+        WakeId::split(kicks.iter().map(|kick| kick.id)).0
+    }
+
+    /// The runs among these.
+    pub fn runs(kicks: &[Self]) -> Vec<RunId> {
+        WakeId::split(kicks.iter().map(|kick| kick.id)).1
     }
 
     /// The same in the line of its flow.
@@ -94,7 +115,7 @@ returning m.id, case when m.kick_until < 'infinity' then tikku.ms_until(m.due_at
 
 /// Gives up leases that ran out: the attempt is recorded as lost and spends no budget, but has its own cap.
 pub const REAP: &str = "-- message::reap
-select id, lost, wait_ms, account_id, flow_key from tikku.message_reap($1, $2, $3)";
+select id, lost, wait_ms, account_id, flow_key, is_run from tikku.lease_reap($1, $2, $3)";
 
 /// Hands on the rows of flows whose places are free.
 pub const WAKE: &str = "-- flow::wake
@@ -133,7 +154,7 @@ impl Store {
         let mut flows: Vec<FlowOf> = rows.iter().filter_map(flow).collect();
         flows.sort_unstable();
         flows.dedup();
-        Ok(Reaped { lost: rows.iter().filter(|row| row.get("lost")).count(), kicks: Kick::of_rows(&rows), flows })
+        Ok(Reaped { lost: rows.iter().filter(|row| row.get("lost")).count(), kicks: rows.iter().filter_map(crate::message::kick).collect(), flows })
     }
 
     /// What of these flows can go on; to be called when places were set free by a transition that did not lock them. F.

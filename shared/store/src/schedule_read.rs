@@ -1,6 +1,7 @@
 //! Schedules as people see them, and as their next due times are computed.
 
 use serde_json::value::RawValue;
+use tikku_domain::destination;
 use tikku_domain::filter::Page;
 use tikku_domain::ids::{AccountId, MessageId, ScheduleId};
 use tikku_domain::schedule::{CatchUp, Plan, Timing};
@@ -111,6 +112,11 @@ fn view(row: &Row) -> Result<ScheduleView, StoreError> {
     let body: Option<Vec<u8>> = row.get("body");
     let paused: bool = row.get("paused");
     let message_ids: Vec<uuid::Uuid> = row.get("last_message_ids");
+    let (url, workflow) = destination::shown(row.get("url"));
+    let (callback_url, callback_workflow) = destination::shown(row.get("callback_url"));
+    let (failure_callback_url, failure_callback_workflow) = destination::shown(row.get("failure_callback_url"));
+    let json = body.and_then(|bytes| RawValue::from_string(String::from_utf8(bytes).ok()?).ok());
+    let (body, input) = if workflow.is_some() { (None, json) } else { (json, None) };
     Ok(ScheduleView {
         id: ScheduleId(row.get("id")).to_string(),
         name: row.get("name"),
@@ -120,19 +126,23 @@ fn view(row: &Row) -> Result<ScheduleView, StoreError> {
         every_seconds: row.get::<_, Option<i64>>("every_ms").map(|ms| ms / 1000),
         overlap: row.get("overlap"),
         catch_up: row.get("catch_up"),
-        url: row.get("url"),
+        url,
         fanout: row.get("fanout"),
+        workflow,
         method: row.get("method"),
         headers: pairs(row, "headers")?.into_iter().collect(),
-        body: body.and_then(|bytes| RawValue::from_string(String::from_utf8(bytes).ok()?).ok()),
+        body,
+        input,
         body_bytes: row.get("body_bytes"),
         max_attempts: row.get("max_attempts"),
         backoff: backoff(row)?,
         timeout_seconds: row.get::<_, i32>("timeout_ms") / 1000,
         labels: row.get("labels"),
         flow_control: flow(row)?,
-        callback_url: row.get("callback_url"),
-        failure_callback_url: row.get("failure_callback_url"),
+        callback_url,
+        failure_callback_url,
+        callback_workflow,
+        failure_callback_workflow,
         next_run_at: row.get("next_run_at"),
         last_run_at: row.get("last_run_at"),
         last_message_ids: message_ids.into_iter().map(|id| MessageId(id).to_string()).collect(),

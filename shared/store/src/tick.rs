@@ -13,6 +13,18 @@ pub struct Look {
     pub fire: bool,
     /// A flow or breaker for which rows were left waiting.
     pub waiting: bool,
+    /// A run that the queue does not hold.
+    pub run_kick: bool,
+    /// A dispatch whose lease ran out.
+    pub run_lost: bool,
+    /// A gate at which runs were left waiting.
+    pub gate: bool,
+    /// An event that not all who wait for it have, although it is not new.
+    pub event: bool,
+    /// A signal that SQL sent.
+    pub signal: bool,
+    /// A run that is over and may have children that are not.
+    pub child: bool,
     /// It is time to look for what is older than its retention.
     pub prune: bool,
 }
@@ -35,6 +47,13 @@ select exists (select 1 from tikku.account a
   exists (select 1 from tikku.account a
     where exists (select 1 from tikku.schedule s where s.account_id = a.id and s.look_at <= tikku.clock_now())) as fire,
   exists (select 1 from tikku.flow where next_at <= tikku.clock_now()) or exists (select 1 from tikku.breaker where next_at <= tikku.clock_now()) as waiting,
+  exists (select 1 from tikku.account a
+    where exists (select 1 from tikku.run r where r.account_id = a.id and r.kick_until <= tikku.clock_now())) as run_kick,
+  exists (select 1 from tikku.run where lease_until < tikku.clock_now()) as run_lost,
+  exists (select 1 from tikku.gate where next_at <= tikku.clock_now()) as gate,
+  exists (select 1 from tikku.event where not applied and at < tikku.clock_now() - interval '5 seconds') as event,
+  exists (select 1 from tikku.signal_intake) as signal,
+  exists (select 1 from tikku.child_sweep) as child,
   (select prune_at <= tikku.clock_now() from tikku.tick) as prune";
 
 /// Schema version and age of the last tick.
@@ -51,6 +70,12 @@ impl Store {
             lost: row.get("lost"),
             fire: row.get("fire"),
             waiting: row.get("waiting"),
+            run_kick: row.get("run_kick"),
+            run_lost: row.get("run_lost"),
+            gate: row.get("gate"),
+            event: row.get("event"),
+            signal: row.get("signal"),
+            child: row.get("child"),
             prune: row.get("prune"),
         })
     }

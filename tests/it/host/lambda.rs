@@ -24,18 +24,26 @@ mod secret;
 use mapping::Mapping;
 use runtime_api::Function;
 
-// (publish, deliver) instances. Lambda would start as many as there are requests and batches; a message that is due within a second
-// keeps an instance of `deliver` for that long.
-const FEW: (usize, usize) = (2, 4);
-const MANY: (usize, usize) = (8, 12);
+// Instances. Lambda would start as many as there are requests and batches; a message that is due within a second keeps an instance of
+// `deliver` for that long, and a step that takes long one of `step-invoke`.
+struct Instances {
+    publish: usize,
+    deliver: usize,
+    step_invoke: usize,
+}
+const FEW: Instances = Instances { publish: 2, deliver: 4, step_invoke: 4 };
+const MANY: Instances = Instances { publish: 8, deliver: 12, step_invoke: 12 };
 const TICK_EVERY: Duration = Duration::from_secs(60);
 
 /// A stack as template.yaml describes it.
 pub struct Lambda {
     tick: Function,
     deliver: Function,
-    /// The queue and what feeds `deliver` from it.
+    step_invoke: Function,
+    /// The queue of messages and what feeds `deliver` from it.
     pub mapping: Mapping,
+    /// The queue of runs and what feeds `step-invoke` from it.
+    pub runs: Mapping,
     front_door: JoinHandle<()>,
     scheduler: Option<JoinHandle<()>>,
     // After the tasks above: they call it.
@@ -46,30 +54,37 @@ pub(super) fn start(options: &Options) -> Result<Deployment> {
     let folder = PathBuf::from(required("TIKKU_LAMBDA_DIR")?);
     let (database, key) = prepared_database(options)?;
     let sqs_url = sqs_server(options)?;
-    let queue = stage().block_on(mapping::create_queue(sqs_url, &format!("tikku-{}", options.name)))?;
+    let create = |name: String| stage().block_on(mapping::create_queue(sqs_url, &name));
+    let (messages, runs) = (create(format!("tikku-{}", options.name))?, create(format!("tikku-{}-runs", options.name))?);
     let arn = options.secret.then(|| stage().block_on(secret::create(sqs_url, &options.name, &database.url))).transpose()?;
     let known_as = arn.as_deref().map_or(("DATABASE_URL", database.given_url.as_str()), |arn| ("DATABASE_SECRET_ARN", arn));
-    let function = |name: &'static str, instances: usize, delivers: bool| -> Result<Function> {
+    let queues = [("TIKKU_QUEUE_URL", messages.url.as_str()), ("TIKKU_RUN_QUEUE_URL", runs.url.as_str())];
+    let function = |name: &'static str, instances: usize, public_url: Option<&str>| -> Result<Function> {
         let bootstrap = folder.join(name).join("bootstrap");
         anyhow::ensure!(bootstrap.is_file(), "{} is missing: run `cargo xtask setup`", bootstrap.display());
-        let mut env = environment(options, known_as, sqs_url, &queue.url);
-        if delivers {
+        let mut env = environment(options, known_as, sqs_url, queues);
+        env.extend(public_url.map(|url| ("TIKKU_PUBLIC_URL", url.into())));
+        // The two that call endpoints are those whose clock and /etc/hosts a scenario tampers with.
+        let calls = matches!(name, "deliver" | "step-invoke");
+        if calls {
             env.extend(clock_env(options)?);
         }
         let plain = Options { hosts: None, ..options.clone() };
-        let command = program(if delivers { options } else { &plain }, &bootstrap)?;
+        let command = program(if calls { options } else { &plain }, &bootstrap)?;
         Function::start(&format!("{}-{name}", options.name), command, env, instances)
     };
-    let (publishers, deliverers) = if options.many { MANY } else { FEW };
-    let publish = function("publish", publishers, false)?;
-    let tick = function("tick", 1, false)?;
-    let deliver = function("deliver", deliverers, true)?;
+    let count = if options.many { MANY } else { FEW };
+    let publish = function("publish", count.publish, None)?;
+    let tick = function("tick", 1, None)?;
+    let deliver = function("deliver", count.deliver, None)?;
     let (url, front_door) = front_door::open(publish.invoker());
+    let step_invoke = function("step-invoke", count.step_invoke, Some(&url))?;
     let scheduler = (!options.manual_tick).then(|| stage().spawn(schedule(tick.invoker())));
-    let mapping = Mapping::start(queue, deliver.invoker(), deliverers);
+    let mapping = Mapping::start(messages, deliver.invoker(), count.deliver);
+    let runs = Mapping::start(runs, step_invoke.invoker(), count.step_invoke);
     let api = Api::new(&url, &key);
     let secret = stage().block_on(signing_secret(&api))?;
-    let lambda = Lambda { tick, deliver, mapping, front_door, scheduler, _publish: publish };
+    let lambda = Lambda { tick, deliver, step_invoke, mapping, runs, front_door, scheduler, _publish: publish };
     Ok(Deployment { host: Host::Lambda, api, secret, database, machine: Machine::Lambda(lambda) })
 }
 
@@ -77,6 +92,7 @@ impl Lambda {
     /// Kills every `deliver` instance with SIGKILL; as on Lambda, new ones start by themselves.
     pub fn kill_deliverers(&self) {
         self.deliver.kill_instances();
+        self.step_invoke.kill_instances();
     }
 
     /// Invokes tick once.
@@ -119,11 +135,12 @@ fn environment(
     options: &Options,
     database: (&'static str, &str),
     sqs_url: &str,
-    queue_url: &str,
+    queues: [(&'static str, &str); 2],
 ) -> Vec<(&'static str, std::ffi::OsString)> {
     let mut env: Vec<(&'static str, std::ffi::OsString)> = [
         database,
-        ("TIKKU_QUEUE_URL", queue_url),
+        queues[0],
+        queues[1],
         ("TIKKU_ALLOW_HTTP", "true"),
         ("TIKKU_ALLOW_CIDRS", allowed_cidrs(options)),
         ("AWS_ENDPOINT_URL_SQS", sqs_url),

@@ -38,10 +38,10 @@ pub(super) fn start(options: &Options) -> Result<Deployment> {
     let folder = run_dir().join(format!("{}-worker", options.name));
     std::fs::create_dir(&folder)?;
     let (pool_url, pool) = hyperdrive::open(&database.url);
-    let config = configuration(options, &pool_url)?;
+    let port = free_port();
+    let config = configuration(options, &pool_url, port)?;
     std::fs::write(folder.join("wrangler.json"), serde_json::to_vec_pretty(&config)?)?;
-    let mut workers =
-        Workers { name: format!("{}-wrangler", options.name), folder, port: free_port(), cron: None, pool, process: Mutex::new(None) };
+    let mut workers = Workers { name: format!("{}-wrangler", options.name), folder, port, cron: None, pool, process: Mutex::new(None) };
     workers.launch()?;
     if !options.manual_tick {
         workers.cron = Some(stage().spawn(cron(workers.port)));
@@ -52,7 +52,7 @@ pub(super) fn start(options: &Options) -> Result<Deployment> {
 }
 
 /// wrangler.toml as it is deployed, but with the built module, the test database and the test's variables.
-fn configuration(options: &Options, database_url: &str) -> Result<Value> {
+fn configuration(options: &Options, database_url: &str, port: u16) -> Result<Value> {
     let built = PathBuf::from(required("TIKKU_WORKER_DIR")?);
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the repository")?;
     let text = std::fs::read_to_string(root.join("wrangler.toml")).context("reading wrangler.toml")?;
@@ -74,8 +74,11 @@ fn configuration(options: &Options, database_url: &str) -> Result<Value> {
     config["main"] = json!(main);
     config.as_object_mut().context("a table")?.remove("build");
     config["hyperdrive"][0]["localConnectionString"] = json!(database_url.split('?').next());
-    // The local queue hands out one batch at a time, where Cloudflare has up to 250 under way: small batches would wait for each other.
-    config["queues"]["consumers"][0]["max_batch_size"] = json!(100);
+    // A local queue hands out one batch at a time, where Cloudflare has up to 250 under way: small batches would wait for each other.
+    for consumer in config["queues"]["consumers"].as_array_mut().context("consumers")? {
+        consumer["max_batch_size"] = json!(100);
+    }
+    config["vars"]["TIKKU_PUBLIC_URL"] = json!(format!("http://127.0.0.1:{port}"));
     config["vars"]["TIKKU_ALLOW_HTTP"] = json!("true");
     config["vars"]["TIKKU_ALLOW_CIDRS"] = json!(allowed_cidrs(options));
     Ok(config)

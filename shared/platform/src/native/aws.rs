@@ -13,7 +13,7 @@ use super::queue::{Queue, SqsQueue};
 use super::{db, log};
 use crate::{Config, ConfigError, Ctx};
 
-/// Pushes in flight at once within one invocation of deliver.
+/// In flight at once within one invocation: no fewer than a batch of the queue has ids.
 const SLOTS: usize = 100;
 /// A call of SQS or Secrets Manager with all its tries; a kick that fails is tick's.
 const OPERATION_MAX: Duration = Duration::from_secs(10);
@@ -28,12 +28,12 @@ pub async fn ctx() -> Result<Ctx, ConfigError> {
     let sdk = sdk().await;
     let worker = var("AWS_LAMBDA_LOG_STREAM_NAME").unwrap_or_else(|| format!("lambda-{}", std::process::id()));
     let config = Config::read(var, SLOTS, worker)?;
-    let queue_url = var("TIKKU_QUEUE_URL").ok_or(ConfigError { name: "TIKKU_QUEUE_URL", detail: "is not set".to_owned() })?;
+    let (messages_url, runs_url) = (required("TIKKU_QUEUE_URL")?, required("TIKKU_RUN_QUEUE_URL")?);
     let clients = db::clients(&database_url(&sdk).await?, extra_ca_file, CONNECTIONS)?;
     Ok(Ctx {
         store: Store::new(clients),
         http: Http::new(config.policy.clone(), extra_ca_file)?,
-        queue: Queue::Live(SqsQueue::new(aws_sdk_sqs::Client::new(&sdk), queue_url)),
+        queue: Queue::Live(SqsQueue::new(aws_sdk_sqs::Client::new(&sdk), messages_url, runs_url)),
         config,
     })
 }
@@ -41,6 +41,10 @@ pub async fn ctx() -> Result<Ctx, ConfigError> {
 #[allow(clippy::disallowed_methods, reason = "the one place where a Lambda function reads its environment")]
 fn var(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn required(name: &'static str) -> Result<String, ConfigError> {
+    var(name).ok_or(ConfigError { name, detail: "is not set".to_owned() })
 }
 
 async fn sdk() -> SdkConfig {

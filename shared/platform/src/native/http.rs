@@ -11,7 +11,6 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Response, redirect};
 use tikku_domain::destination::{self, UrlPolicy};
-use tikku_domain::limits::RESPONSE_BODY_BYTES_MAX;
 use tikku_domain::message::{Answer, Failure, Outcome, Reply};
 use tokio::time::{Instant, timeout_at};
 
@@ -48,11 +47,12 @@ impl Http {
     pub async fn push(&self, push: Push) -> Outcome {
         let watch = Stopwatch::start();
         let end = Instant::now() + Duration::from_millis(push.timeout_ms);
+        let body_max = push.body_max;
         let late = format!("no complete answer within {} s", push.timeout_ms.div_ceil(1000));
         let result = match timeout_at(end, self.send(push)).await {
             Err(_) => Reply::failed(Failure::Timeout, late),
             Ok(Err(reply)) => reply,
-            Ok(Ok(response)) => read(response, end, late).await,
+            Ok(Ok(response)) => read(response, end, late, body_max).await,
         };
         Outcome { duration_ms: watch.elapsed_ms(), result }
     }
@@ -77,15 +77,15 @@ impl Http {
     }
 }
 
-/// Reads as much of the body as is kept. What arrived of an answer that breaks off is kept with the failure.
-async fn read(mut response: Response, end: Instant, late: String) -> Reply {
+/// Reads as much of the body as was asked for. What arrived of an answer that breaks off is kept with the failure.
+async fn read(mut response: Response, end: Instant, late: String, body_max: usize) -> Reply {
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let headers = response.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
     let mut answer = Answer { status: response.status().as_u16(), headers, body: Vec::new() };
-    while answer.body.len() < RESPONSE_BODY_BYTES_MAX {
+    while answer.body.len() < body_max {
         let (kind, detail) = match timeout_at(end, response.chunk()).await {
             Ok(Ok(Some(chunk))) => {
-                let room = RESPONSE_BODY_BYTES_MAX - answer.body.len();
+                let room = body_max - answer.body.len();
                 answer.body.extend_from_slice(&chunk[..chunk.len().min(room)]);
                 continue;
             }

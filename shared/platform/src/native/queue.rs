@@ -1,38 +1,56 @@
-//! The wake queue of a laptop, in memory, and of Lambda, SQS.
+//! The wake queues of a laptop, in memory, and of Lambda, SQS.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tikku_domain::ids::{AccountId, MessageId};
+use tikku_domain::ids::{AccountId, WakeId};
 use tokio::sync::Notify;
 
 use super::time;
-use crate::{Kick, QueueError};
+use crate::{Kick, QueueError, Wake};
 
 #[cfg(feature = "aws")]
 pub use super::sqs::SqsQueue;
 
-/// The wake queue.
+/// The wake queues.
 #[derive(Debug)]
 pub enum Queue {
     /// `tikku dev` and tests.
-    Memory(MemoryQueue),
+    Memory(Box<MemoryQueues>),
     /// Lambda.
     #[cfg(feature = "aws")]
     Live(SqsQueue),
 }
 
 impl Queue {
-    /// Hands ids over, each with its delay.
-    pub async fn send(&self, kicks: &[Kick]) -> Result<(), QueueError> {
+    /// Hands ids of this kind over, each with its delay.
+    pub async fn send(&self, kind: Wake, kicks: &[Kick]) -> Result<(), QueueError> {
         match self {
-            Self::Memory(queue) => {
-                queue.send(kicks);
+            Self::Memory(queues) => {
+                queues.of(kind).send(kicks);
                 Ok(())
             }
             #[cfg(feature = "aws")]
-            Self::Live(queue) => queue.send(kicks).await,
+            Self::Live(queue) => queue.send(kind, kicks).await,
+        }
+    }
+}
+
+/// The two queues in memory; a backlog of one holds up nothing of the other.
+#[derive(Debug, Default)]
+pub struct MemoryQueues {
+    /// Ids of messages.
+    pub messages: MemoryQueue,
+    /// Ids of runs.
+    pub runs: MemoryQueue,
+}
+
+impl MemoryQueues {
+    fn of(&self, kind: Wake) -> &MemoryQueue {
+        match kind {
+            Wake::Messages => &self.messages,
+            Wake::Runs => &self.runs,
         }
     }
 }
@@ -50,8 +68,8 @@ pub struct MemoryQueue {
 
 #[derive(Debug, Default)]
 struct Timers {
-    later: BinaryHeap<Reverse<(u64, MessageId, AccountId, u64)>>,
-    held: HashMap<MessageId, u64>,
+    later: BinaryHeap<Reverse<(u64, WakeId, AccountId, u64)>>,
+    held: HashMap<WakeId, u64>,
     /// What is due, by account and line, and the accounts in the order of their turns.
     due: HashMap<AccountId, Lines>,
     turns: VecDeque<AccountId>,
@@ -60,12 +78,12 @@ struct Timers {
 /// What is due of one account: its lines, and their turns.
 #[derive(Debug, Default)]
 struct Lines {
-    due: HashMap<u64, VecDeque<(u64, MessageId)>>,
+    due: HashMap<u64, VecDeque<(u64, WakeId)>>,
     turns: VecDeque<u64>,
 }
 
 impl Lines {
-    fn push(&mut self, line: u64, at_ms: u64, id: MessageId) {
+    fn push(&mut self, line: u64, at_ms: u64, id: WakeId) {
         let ids = self.due.entry(line).or_default();
         if ids.is_empty() {
             self.turns.push_back(line);
@@ -73,7 +91,7 @@ impl Lines {
         ids.push_back((at_ms, id));
     }
 
-    fn pop(&mut self) -> Option<(u64, MessageId)> {
+    fn pop(&mut self) -> Option<(u64, WakeId)> {
         let line = self.turns.pop_front()?;
         let ids = self.due.get_mut(&line)?;
         let first = ids.pop_front();
@@ -170,14 +188,16 @@ impl MemoryQueue {
 
 #[cfg(test)]
 mod tests {
+    use tikku_domain::ids::MessageId;
+
     use super::*;
 
     fn kick(n: u128, wait_ms: u64) -> Kick {
-        Kick { id: MessageId(uuid::Uuid::from_u128(n)), wait_ms, account: AccountId(uuid::Uuid::from_u128(n / 1000)), line: 0 }
+        Kick::new(MessageId(uuid::Uuid::from_u128(n)), wait_ms, AccountId(uuid::Uuid::from_u128(n / 1000)))
     }
 
     fn numbers(kicks: Vec<Kick>) -> Vec<u128> {
-        kicks.into_iter().map(|kick| kick.id.0.as_u128()).collect()
+        Kick::messages(&kicks).into_iter().map(|id| id.0.as_u128()).collect()
     }
 
     #[tokio::test]

@@ -5,35 +5,42 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 
-use crate::{Kick, Parcel, QueueError, encode_ids, parcels};
+use crate::{Kick, Parcel, QueueError, Wake, encode_ids, parcels};
 
-/// Ids in one entry: few, because an entry whose one id could not be recorded comes back whole.
-const IDS_MAX: usize = 10;
+/// Messages in one entry: few, because an entry whose one id could not be recorded comes back whole.
+const MESSAGES_MAX: usize = 10;
+/// Runs in one entry: fewer, because each may hold its invocation for minutes.
+const RUNS_MAX: usize = 5;
 /// Entries in one SendMessageBatch (SQS quota).
 const ENTRIES_MAX: usize = 10;
 
-/// The wake queue on SQS.
+/// The wake queues on SQS.
 #[derive(Clone, Debug)]
 pub struct SqsQueue {
     client: Client,
-    url: String,
+    messages_url: String,
+    runs_url: String,
 }
 
 impl SqsQueue {
-    /// The queue at a URL.
-    pub fn new(client: Client, url: String) -> Self {
-        Self { client, url }
+    /// The queues at these URLs.
+    pub fn new(client: Client, messages_url: String, runs_url: String) -> Self {
+        Self { client, messages_url, runs_url }
     }
 
-    pub(super) async fn send(&self, kicks: &[Kick]) -> Result<(), QueueError> {
-        for batch in parcels(kicks, IDS_MAX).chunks(ENTRIES_MAX) {
-            self.send_batch(batch).await?;
+    pub(super) async fn send(&self, kind: Wake, kicks: &[Kick]) -> Result<(), QueueError> {
+        let (url, ids_max) = match kind {
+            Wake::Messages => (&self.messages_url, MESSAGES_MAX),
+            Wake::Runs => (&self.runs_url, RUNS_MAX),
+        };
+        for batch in parcels(kicks, ids_max).chunks(ENTRIES_MAX) {
+            self.send_batch(url, batch).await?;
         }
         Ok(())
     }
 
-    async fn send_batch(&self, batch: &[Parcel]) -> Result<(), QueueError> {
-        let mut call = self.client.send_message_batch().queue_url(&self.url);
+    async fn send_batch(&self, url: &str, batch: &[Parcel]) -> Result<(), QueueError> {
+        let mut call = self.client.send_message_batch().queue_url(url);
         for (index, parcel) in batch.iter().enumerate() {
             let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(encode_ids(&parcel.ids));
             let entry = entry.delay_seconds(parcel.delay_s.into()).message_group_id(parcel.account.to_string());

@@ -8,7 +8,6 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::{Either, select};
 use tikku_domain::destination::{self, UrlPolicy};
-use tikku_domain::limits::RESPONSE_BODY_BYTES_MAX;
 use tikku_domain::message::{Answer, Failure, Outcome, Reply};
 use worker::js_sys::Uint8Array;
 use worker::send::SendFuture;
@@ -55,7 +54,7 @@ async fn exchange(policy: &UrlPolicy, push: &Push) -> Reply {
     let signal = abort.signal();
     let timeout = Delay::from(Duration::from_millis(push.timeout_ms));
     let mut answer = None;
-    let fetched = match select(pin!(fetch(request, &signal, &mut answer)), timeout).await {
+    let fetched = match select(pin!(fetch(request, &signal, push.body_max, &mut answer)), timeout).await {
         Either::Left((fetched, _)) => fetched,
         Either::Right(((), _)) => {
             abort.abort();
@@ -88,9 +87,9 @@ fn request(push: &Push) -> Result<Request, JsValue> {
     Ok(worker::web_sys::Request::new_with_str_and_init(push.url.as_str(), &init)?.into())
 }
 
-/// Fetches and reads as much of the body as is kept, into `answer` as it arrives. Dropping the stream cancels the rest, which frees
+/// Fetches and reads as much of the body as was asked for, into `answer` as it arrives. Dropping the stream cancels the rest, which frees
 /// the connection.
-async fn fetch(request: Request, signal: &AbortSignal, answer: &mut Option<Answer>) -> Result<(), (Failure, String)> {
+async fn fetch(request: Request, signal: &AbortSignal, body_max: usize, answer: &mut Option<Answer>) -> Result<(), (Failure, String)> {
     let mut response = Fetch::Request(request).send_with_signal(signal).await.map_err(|error| unanswered(&error))?;
     let head = Answer { status: response.status_code(), headers: response.headers().entries().collect(), body: Vec::new() };
     let body = &mut answer.insert(head).body;
@@ -99,11 +98,11 @@ async fn fetch(request: Request, signal: &AbortSignal, answer: &mut Option<Answe
     }
     let broke = |error: worker::Error| (Failure::Interrupted, format!("the connection broke before the answer was complete: {error}"));
     let mut stream = response.stream().map_err(broke)?;
-    while body.len() < RESPONSE_BODY_BYTES_MAX
+    while body.len() < body_max
         && let Some(chunk) = stream.next().await
     {
         let chunk = chunk.map_err(broke)?;
-        let room = RESPONSE_BODY_BYTES_MAX - body.len();
+        let room = body_max - body.len();
         body.extend_from_slice(&chunk[..chunk.len().min(room)]);
     }
     Ok(())

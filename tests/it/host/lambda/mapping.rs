@@ -1,4 +1,4 @@
-//! Test bed: an SQS queue (served by moto, spoken to by aws-sdk-sqs) and the event source mapping that feeds `deliver` from it.
+//! Test bed: an SQS queue (served by moto, spoken to by aws-sdk-sqs) and the event source mapping that feeds a function from it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -31,7 +31,7 @@ pub struct Queue {
     client: Client,
 }
 
-/// The poller that invokes `deliver` with batches. Dropping it stops the polling.
+/// The poller that invokes a function with batches. Dropping it stops the polling.
 pub struct Mapping {
     pub queue: Queue,
     held: Arc<AtomicBool>,
@@ -117,10 +117,10 @@ impl Queue {
 }
 
 impl Mapping {
-    /// Starts to feed `deliver`, at most `concurrency` batches at once.
-    pub fn start(queue: Queue, deliver: Invoker, concurrency: usize) -> Mapping {
+    /// Starts to feed a function, at most `concurrency` batches at once.
+    pub fn start(queue: Queue, function: Invoker, concurrency: usize) -> Mapping {
         let (held, invocations) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let poller = stage().spawn(poll(queue.clone(), deliver, Arc::new(Semaphore::new(concurrency)), held.clone(), invocations.clone()));
+        let poller = stage().spawn(poll(queue.clone(), function, Arc::new(Semaphore::new(concurrency)), held.clone(), invocations.clone()));
         Mapping { queue, held, invocations, poller }
     }
 
@@ -134,7 +134,7 @@ impl Mapping {
         self.held.store(false, Ordering::Relaxed);
     }
 
-    /// How many batches were handed to `deliver` so far.
+    /// How many batches were handed to the function so far.
     pub fn invocations(&self) -> usize {
         self.invocations.load(Ordering::Relaxed)
     }
@@ -146,7 +146,7 @@ impl Drop for Mapping {
     }
 }
 
-async fn poll(queue: Queue, deliver: Invoker, slots: Arc<Semaphore>, held: Arc<AtomicBool>, invocations: Arc<AtomicUsize>) {
+async fn poll(queue: Queue, function: Invoker, slots: Arc<Semaphore>, held: Arc<AtomicBool>, invocations: Arc<AtomicUsize>) {
     let every = if slots.available_permits() < SHARED_FROM { POLL_SELDOM } else { POLL_EVERY };
     loop {
         let slot = slots.clone().acquire_owned().await.expect("never closed");
@@ -157,9 +157,9 @@ async fn poll(queue: Queue, deliver: Invoker, slots: Arc<Semaphore>, held: Arc<A
             continue;
         }
         invocations.fetch_add(1, Ordering::Relaxed);
-        let (queue, deliver) = (queue.clone(), deliver.clone());
+        let (queue, function) = (queue.clone(), function.clone());
         tokio::spawn(async move {
-            let answer = deliver.invoke(event(&messages).to_string().into_bytes()).await;
+            let answer = function.invoke(event(&messages).to_string().into_bytes()).await;
             let failed = failures(answer, &messages);
             let is_failed = |message: &&Message| failed.iter().any(|id| Some(id.as_str()) == message.message_id());
             let (failed, done): (Vec<_>, Vec<_>) = messages.iter().partition(is_failed);

@@ -1,0 +1,17 @@
+// Cloudflare Workflows: ten no-op steps, and a word back when they are through.
+import { WorkflowEntrypoint } from 'cloudflare:workers';
+
+export class Ten extends WorkflowEntrypoint {
+  async run(event, step) {
+    for (let i = 0; i < 10; i++) await step.do(`s${i}`, async () => i);
+    await (await fetch(`${this.env.BACK}/?${encodeURIComponent(JSON.stringify(event.payload))}`)).arrayBuffer();
+  }
+}
+
+export default {
+  async fetch(request, env) {
+    if (new URL(request.url).pathname === '/ok') return new Response('ok');
+    const instance = await env.TEN.create({ params: await request.json() });
+    return new Response(instance.id);
+  },
+};

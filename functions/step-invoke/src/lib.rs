@@ -1,0 +1,120 @@
+//! STAGE 3b: run queue -> lease, invoke, judge, settle; and again while the run makes progress and time is left. At rest a dispatch costs one
+//! statement to lease it, one POST, and one statement to settle it; when the run goes on at once, the settle is the next lease.
+//!
+//! No lock and no connection is held while an endpoint is called. Out of scope: claiming (tick), checkpoints (publish's routes), and what ops
+//! do (the database).
+
+mod dispatch;
+mod record;
+
+use futures_util::StreamExt;
+use futures_util::future::join;
+use futures_util::stream::FuturesUnordered;
+use tikku_domain::ids::{RunId, WakeId};
+use tikku_domain::workflow::Dispatch;
+use tikku_platform::time::{self, Stopwatch};
+use tikku_platform::{Ctx, Kick};
+use tikku_store::{Dispatched, StoreError};
+use tokio::sync::mpsc;
+
+use crate::dispatch::Drive;
+use crate::record::{Ended, record_all};
+
+/// Runs that one load may lease, however many slots are free.
+const ROWS_MAX: usize = 100;
+/// A run that is due within this is waited for here: queues whose delays are whole seconds bring it early.
+const WAIT_MS_MAX: u64 = 2_000;
+
+/// Leased runs, and those of the same load that are to be leased later, with the stopwatch that runs since.
+pub struct Batch {
+    leased: Vec<Dispatch>,
+    soon: Vec<Kick>,
+    rest: Vec<RunId>,
+    watch: Stopwatch,
+}
+
+impl Batch {
+    /// The size of all inputs and journals.
+    pub fn body_bytes(&self) -> usize {
+        self.leased.iter().map(|d| d.input.len() + d.journal.entries.iter().map(|entry| entry.bytes()).sum::<usize>()).sum()
+    }
+}
+
+/// Dispatches those of the runs that are due. An error means that the truth could not be recorded: the queue must bring the ids again.
+pub async fn handle(ctx: &Ctx, ids: &[RunId]) -> Result<(), StoreError> {
+    let batch = load(ctx, ids).await?;
+    run(ctx, batch).await
+}
+
+/// Leases what may start, as many as there are free slots. What is early goes back to the queue; what is over, paused, or leased by another,
+/// drops out.
+pub async fn load(ctx: &Ctx, ids: &[RunId]) -> Result<Batch, StoreError> {
+    let watch = Stopwatch::start();
+    lease(ctx, ids, watch).await
+}
+
+async fn lease(ctx: &Ctx, ids: &[RunId], watch: Stopwatch) -> Result<Batch, StoreError> {
+    let rows_max = ctx.config.run_lanes.free().clamp(1, ROWS_MAX);
+    let mut batch = Batch { leased: Vec::new(), soon: Vec::new(), rest: Vec::new(), watch };
+    let mut later = Vec::new();
+    for one in ctx.store.run_lease(ids, rows_max).await? {
+        match one {
+            Dispatched::Started(dispatch) => batch.leased.push(*dispatch),
+            Dispatched::Waiting(kick) if kick.wait_ms <= WAIT_MS_MAX => batch.soon.push(kick),
+            Dispatched::Waiting(kick) | Dispatched::Kick(kick) => later.push(kick),
+            Dispatched::Recorded { .. } | Dispatched::Stale { .. } => {}
+        }
+    }
+    if batch.leased.len() >= rows_max
+        && let Some(last) = batch.leased.last().and_then(|last| ids.iter().position(|id| *id == last.id))
+    {
+        // The lease looked no further.
+        batch.rest = ids[last + 1..].to_vec();
+    }
+    ctx.kick(&later).await;
+    Ok(batch)
+}
+
+/// Dispatches leased runs side by side, drives each on for as long as it may, and records what comes of them.
+pub async fn run(ctx: &Ctx, batch: Batch) -> Result<(), StoreError> {
+    let Batch { leased, soon, rest, watch } = batch;
+    let mut result = run_leased(ctx, leased, soon, watch).await;
+    let mut rest = rest;
+    // Runs beyond the free slots; what does not fit any more is handed over by tick.
+    while !rest.is_empty() && !ctx.config.is_stopping() && watch.elapsed_ms() < ctx.config.batch_deadline_ms() / 2 {
+        let next = lease(ctx, &rest, watch).await?;
+        rest = next.rest;
+        result = result.and(run_leased(ctx, next.leased, next.soon, watch).await);
+    }
+    result
+}
+
+async fn run_leased(ctx: &Ctx, leased: Vec<Dispatch>, soon: Vec<Kick>, watch: Stopwatch) -> Result<(), StoreError> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let drives: FuturesUnordered<_> = leased.into_iter().map(|dispatch| Drive::new(ctx, dispatch, watch).run(sender.clone())).collect();
+    let waits: FuturesUnordered<_> = soon.into_iter().map(|kick| wait(ctx, kick, watch, sender.clone())).collect();
+    drop(sender);
+    let drive_all = join(drives.collect::<()>(), waits.collect::<()>());
+    join(drive_all, record_all(ctx, receiver)).await.1
+}
+
+/// Waits for a run that is due in a moment, and drives it.
+async fn wait(ctx: &Ctx, kick: Kick, watch: Stopwatch, sender: mpsc::UnboundedSender<Ended>) {
+    let WakeId::Run(id) = kick.id else { return };
+    time::sleep_ms(kick.wait_ms).await;
+    let leased = match ctx.store.run_lease(&[id], 1).await {
+        Ok(leased) => leased,
+        Err(error) => {
+            tracing::warn!(%error, "a run that was waited for could not be leased; it goes back to the queue");
+            return ctx.kick(&[Kick { wait_ms: WAIT_MS_MAX, ..kick }]).await;
+        }
+    };
+    for one in leased {
+        match one {
+            Dispatched::Started(dispatch) => Drive::new(ctx, *dispatch, watch).run(sender.clone()).await,
+            // It was put off meanwhile.
+            Dispatched::Waiting(kick) | Dispatched::Kick(kick) => ctx.kick(&[kick]).await,
+            Dispatched::Recorded { .. } | Dispatched::Stale { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The SDK from outside: replay by the shared vectors, dispatches against an engine in memory, one endpoint on loopback, the client.
+
+mod client;
+mod dispatches;
+mod engine;
+mod loopback;
+mod vectors;

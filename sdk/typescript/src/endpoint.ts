@@ -1,0 +1,164 @@
+// An endpoint that serves workflows, without HTTP: verified bytes in, status and body out. The adapters of each runtime use it.
+
+import type { Prices } from "./ai.js";
+import type { Describe, Invoke } from "./protocol.js";
+import type { Middleware } from "./middleware.js";
+import type { AnyWorkflow } from "./workflow.js";
+import { SDK } from "./protocol.js";
+import { systemClock } from "./clock.js";
+import type { Mode } from "./checkpoints.js";
+import { environment } from "./environment.js";
+import { Dispatch, type Settings } from "./dispatch.js";
+import { type Fetch, type Transport, fetchTransport } from "./transport.js";
+import { type Secrets, verifier } from "./verify.js";
+
+export interface ServeOptions {
+  /** The first of a name is what new runs get; others of that name serve runs of older versions. */
+  workflows: readonly AnyWorkflow[];
+  /** Default: TIKKU_SIGNING_SECRET of the environment. Several while they are rotated. */
+  signingSecret?: Secrets;
+  signingSecrets?: readonly string[];
+  /** Default `each`. `return` for endpoints that cannot reach the engine. */
+  checkpoint?: Mode | "batched";
+  /** Where this endpoint reaches the engine, if not at the address that the engine says. */
+  engineUrl?: string;
+  /** Upper limit of a dispatch, if this host allows less time than the engine does. */
+  budgetMs?: number;
+  /** What AI models cost, for the estimate that is recorded with each call. */
+  prices?: Prices;
+  middleware?: readonly Middleware[];
+  /** Told what was answered with 500 or 503: a journal that cannot be read, a bug. Errors of workflows are in their runs. */
+  onError?: (error: unknown) => void;
+  /** Default: the global fetch. */
+  fetch?: Fetch;
+}
+
+export interface Served {
+  status: number;
+  body: string;
+  contentType: string;
+}
+
+/** What `batched` means if nothing else is said. */
+const BATCHED = { everyMs: 50, maxSteps: 20 };
+const PROTOCOL = 1;
+
+export class Endpoint {
+  private readonly workflows = new Map<string, AnyWorkflow>();
+  private readonly settings: Settings;
+  private verify: ReturnType<typeof verifier> | undefined;
+  /** A dispatch that is delivered twice while it runs is run once. */
+  private readonly running = new Map<string, Promise<Served>>();
+
+  constructor(
+    private readonly options: ServeOptions,
+    transport?: Transport,
+  ) {
+    for (const workflow of options.workflows) {
+      const name = `${workflow.name} ${workflow.version}`;
+      if (this.workflows.has(name)) throw new TypeError(`the workflow ${workflow.name} is served twice with version ${workflow.version}`);
+      this.workflows.set(name, workflow);
+    }
+    const mode = options.checkpoint === "batched" ? BATCHED : (options.checkpoint ?? "each");
+    if (typeof mode === "object" && !(mode.everyMs >= 0 && mode.maxSteps >= 1)) throw new TypeError("checkpoint needs everyMs of at least 0 and maxSteps of at least 1");
+    this.settings = {
+      mode,
+      transport: transport ?? fetchTransport(options.fetch ?? ((url, init) => fetch(url, init))),
+      clock: systemClock,
+      random: Math.random,
+      engineUrl: options.engineUrl,
+      budgetMs: options.budgetMs,
+      prices: options.prices,
+      middleware: options.middleware ?? [],
+    };
+  }
+
+  /** Handles one request of the engine. `bindings` has the signing secret if nothing else says it, `limits` what this call has less than others. */
+  async handle(body: Uint8Array, headers: Parameters<ReturnType<typeof verifier>>[1], bindings?: unknown, limits?: { budgetMs: number }): Promise<Served> {
+    let id: string;
+    let request: Describe | Invoke;
+    try {
+      this.verify ??= verifier(this.options.signingSecrets ?? this.options.signingSecret ?? secretOf(bindings));
+    } catch (error) {
+      return this.failed(error);
+    }
+    try {
+      const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(body);
+      id = this.verify(text, headers);
+      request = JSON.parse(text) as Describe | Invoke;
+    } catch (error) {
+      if (error instanceof SyntaxError) return problem(400, "bad-request", "the body is no JSON");
+      return problem(401, "unauthorized", `the signature does not fit: ${(error as Error).message}`);
+    }
+    if (request.v !== PROTOCOL) return problem(400, "protocol-version", `version ${String(request.v)} of the protocol is not spoken here`, { versions: [PROTOCOL] });
+    if (request.kind === "describe") return json(JSON.stringify(this.describe()));
+    if (request.kind !== "invoke") return problem(400, "bad-request", `unknown kind ${JSON.stringify((request as { kind: unknown }).kind)}`);
+    return this.once(id, request, limits);
+  }
+
+  private once(id: string, invoke: Invoke, limits?: { budgetMs: number }): Promise<Served> {
+    const known = this.running.get(id);
+    if (known) return known;
+    const served = this.invoke(invoke, limits).finally(() => this.running.delete(id));
+    this.running.set(id, served);
+    return served;
+  }
+
+  private async invoke(invoke: Invoke, limits?: { budgetMs: number }): Promise<Served> {
+    const workflow = this.workflows.get(`${invoke.workflow} ${invoke.version}`);
+    if (!workflow) return json(this.unserved(invoke));
+    try {
+      return json(await new Dispatch(invoke, workflow, limits ? this.limited(limits.budgetMs) : this.settings).run());
+    } catch (error) {
+      return this.failed(error);
+    }
+  }
+
+  private limited(budgetMs: number): Settings {
+    return { ...this.settings, budgetMs: Math.min(budgetMs, this.settings.budgetMs ?? Infinity) };
+  }
+
+  private unserved(invoke: Invoke): string {
+    const serves = this.options.workflows.slice(0, 1_000).map(({ name, version }) => ({ name, version }));
+    return JSON.stringify({ v: PROTOCOL, have: invoke.journal.seq, ops: [{ op: "unserved", serves }] });
+  }
+
+  private describe() {
+    const { mode } = this.settings;
+    return {
+      v: PROTOCOL,
+      sdk: SDK,
+      checkpoint: typeof mode === "object" ? "batched" : mode,
+      workflows: this.options.workflows.map(({ name, version, options }) => {
+        const { triggers, concurrency, rateLimit, singleton, debounce, priority, retry } = options;
+        const shown = retry?.maxAttempts === undefined ? undefined : { maxAttempts: retry.maxAttempts };
+        return { name, version, triggers, retry: shown, concurrency, rateLimit, singleton, debounce, priority };
+      }),
+    };
+  }
+
+  private failed(error: unknown): Served {
+    this.options.onError?.(error);
+    // The engine comes again: nothing of the run is lost.
+    return problem(503, "unavailable", error instanceof Error ? error.message : String(error));
+  }
+}
+
+function secretOf(bindings: unknown): string {
+  const bound = (bindings as { TIKKU_SIGNING_SECRET?: unknown } | undefined)?.TIKKU_SIGNING_SECRET;
+  return typeof bound === "string" ? bound : (environment()["TIKKU_SIGNING_SECRET"] ?? "");
+}
+
+export function json(body: string): Served {
+  return { status: 200, body, contentType: "application/json" };
+}
+
+export function problem(status: number, type: string, detail: string, more: object = {}): Served {
+  const titles: Record<number, string> = { 400: "Bad request", 401: "Unauthorized", 405: "Method not allowed", 413: "Content too large", 503: "Unavailable" };
+  return { status, body: JSON.stringify({ type: `urn:tikku:problem:${type}`, title: titles[status], status, detail, ...more }), contentType: "application/problem+json" };
+}
+
+/** What a browser sees at the endpoint's address. */
+export function greeting(): Served {
+  return json(JSON.stringify({ sdk: SDK, protocol: [PROTOCOL] }));
+}

@@ -1,0 +1,30 @@
+// @tikku/sdk: define, serve and start durable workflows, publish messages, verify pushes.
+
+export { workflow } from "./workflow.js";
+export type { AnyWorkflow, InputTo, OutputFrom, ResultOf, RunContext, Signals, Workflow, WorkflowOptions } from "./workflow.js";
+export { serve } from "./serve.js";
+export type { FetchHandler } from "./serve.js";
+export type { ServeOptions } from "./endpoint.js";
+export type { Mode } from "./checkpoints.js";
+export type { AiOptions, Approval, ApprovalOptions, FetchAnswer, FetchRequest, PublishMessage, ReceivedEvent, Step, StepOptions } from "./step.js";
+export type { StepContext } from "./bodies.js";
+export { StepTimeout } from "./bodies.js";
+export type { AiUsage, Price, Prices } from "./ai.js";
+export type { Middleware, RunInfo, StepInfo } from "./middleware.js";
+export { InvalidValue, NonRetriable, RetryAfter } from "./errors.js";
+export type { Backoff, Retry } from "./retry.js";
+export type { Duration } from "./duration.js";
+export type { Recorded } from "./json.js";
+export type { StandardSchemaV1 } from "./schema.js";
+export type { Policies, Trigger } from "./protocol.js";
+export { verify, WebhookVerificationError } from "./verify.js";
+export type { Secrets } from "./verify.js";
+export { Tikku } from "./client.js";
+export type { App, Page, StartOptions, TikkuOptions } from "./client.js";
+export { ResultTimeout, RunCancelled, RunFailed, RunHandle } from "./handle.js";
+export type { Run, RunStatus } from "./handle.js";
+export { TikkuError } from "./request.js";
+export type { AnswerOf, RequestOf } from "./request.js";
+export { asTool } from "./tool.js";
+export type { WorkflowTool } from "./tool.js";
+export type { components, operations, paths } from "./api.js";

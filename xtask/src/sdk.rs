@@ -1,0 +1,196 @@
+//! The SDKs and the protocol between them and the engine: their own tests, their packages, and the conformance kit against each endpoint
+//! in each mode and against `tikku dev`.
+//!
+//! Stage: tests. Out of scope: what the kit checks (`conformance/README.md`); the engine's own tests (`tests/`).
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::env::{Env, capture, describe, run};
+use crate::suites::{self, Tally};
+use crate::tools;
+
+const TYPESCRIPT: &str = "sdk/typescript";
+const MODES: [&str; 3] = ["each", "batched", "return"];
+/// Both programs of a pair sign with it; it guards nothing.
+const SECRET: &str = "whsec_dGlra3UtY29uZm9ybWFuY2Uta2l0LXNlY3JldC0wMQ==";
+/// How long a program may take until it says where it listens.
+const START_MAX: Duration = Duration::from_secs(60);
+
+/// Everything about the SDKs.
+pub fn test(env: &Env) -> Result<Tally> {
+    tools::postgres(env)?;
+    tools::npm_packages(env, &env.root.join(TYPESCRIPT))?;
+    tools::npm_packages(env, &env.root.join("conformance"))?;
+    run(env.command("cargo").args(["build", "--quiet", "--package", "tikku-cli"]))?;
+    let mut tally = Tally::default();
+    tally.add("schema of the protocol", run(npm(env, "conformance").args(["run", "schema"])));
+    tally.add("build of the TypeScript SDK", run(npm(env, TYPESCRIPT).args(["run", "build"])));
+    tally.join("tests of the TypeScript SDK", suites::counted(suites::environment(env, npm(env, TYPESCRIPT).arg("test")), vitest));
+    tally.add("package of the TypeScript SDK", run(npm(env, TYPESCRIPT).args(["run", "check"])));
+    tally.join("tests of the Rust SDK", rust(env, &["--lib", "--tests"]));
+    tally.join("examples in the docs of the Rust SDK", rust(env, &["--doc"]));
+    let mut typescript = env.command("node");
+    typescript.arg(format!("{TYPESCRIPT}/conformance-endpoint.mjs"));
+    endpoint(env, &mut tally, "TypeScript", &mut typescript);
+    match run(env.command("cargo").args(["build", "--quiet", "--package", "tikku", "--example", "conformance"])) {
+        Ok(()) => endpoint(env, &mut tally, "Rust", &mut env.command(env.target.join("debug/examples/conformance"))),
+        Err(error) => tally.add("conformance of the Rust SDK", Err(error)),
+    }
+    tally.join("conformance of `tikku dev`", engine(env));
+    Ok(tally)
+}
+
+fn rust(env: &Env, selection: &[&str]) -> Result<Tally> {
+    let mut command = env.command("cargo");
+    command.args(["test", "--no-fail-fast", "--package", "tikku"]).args(selection);
+    suites::cargo_test(suites::environment(env, &mut command))
+}
+
+/// The kit's engine against an SDK's endpoint, in each mode.
+fn endpoint(env: &Env, tally: &mut Tally, language: &str, program: &mut Command) {
+    for mode in MODES {
+        let one = |program: &mut Command| -> Result<Tally> {
+            let program = Program::start(program.envs([("PORT", "0"), ("TIKKU_SIGNING_SECRET", SECRET), ("TIKKU_CHECKPOINT", mode)]))?;
+            let url = program.listening()?;
+            let arguments = ["conformance/engine.mjs", "--endpoint", &url, "--secret", SECRET, "--mode", mode];
+            suites::counted(env.command("node").args(arguments), kit)
+        };
+        tally.join(&format!("conformance of the {language} SDK, mode {mode}"), one(program));
+    }
+}
+
+/// The kit's endpoint against `tikku dev` on a database of its own.
+fn engine(env: &Env) -> Result<Tally> {
+    let folder = env.target.join("sdk-dev");
+    tools::remove(&folder)?;
+    let mut dev = env.command(env.target.join("debug/tikku"));
+    dev.args(["dev", "--ephemeral", "--port", "0", "--data"]).arg(&folder).env_remove("DATABASE_URL");
+    let _dev = Program::start(&mut dev)?;
+    let facts = dev_json(&folder.join("dev.json"))?;
+    let fact = |name: &str| text_of(&facts, name).with_context(|| format!("no {name} in dev.json"));
+    let (url, key, secret) = (fact("url")?, fact("apiKey")?, fact("signingSecret")?);
+    let arguments = ["conformance/endpoint.mjs", "--engine", &url, "--key", &key, "--secret", &secret];
+    suites::counted(env.command("node").args(arguments), kit)
+}
+
+/// Waits for the file that `tikku dev` writes last.
+fn dev_json(file: &Path) -> Result<String> {
+    for _ in 0..START_MAX.as_millis() / 100 {
+        if let Ok(text) = std::fs::read_to_string(file) {
+            return Ok(text);
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    bail!("`tikku dev` did not start within {} s", START_MAX.as_secs())
+}
+
+/// A text member of a JSON object that was written with one member a line.
+fn text_of(json: &str, name: &str) -> Option<String> {
+    let line = json.lines().find_map(|line| line.trim().strip_prefix(&format!("\"{name}\": \"")))?;
+    Some(line.trim_end_matches(',').strip_suffix('"')?.to_owned())
+}
+
+fn npm(env: &Env, folder: &str) -> Command {
+    let mut command = env.command("npm");
+    // Colours would hide the numbers that are read out of what it prints.
+    command.current_dir(env.root.join(folder)).env("NO_COLOR", "1").env_remove("FORCE_COLOR");
+    command
+}
+
+/// Reads `25 ok, 0 failed, 3 skipped`, the last line of a program of the kit.
+fn kit(tally: &mut Tally, line: &str) {
+    let words: Vec<&str> = line.split([' ', ',']).filter(|word| !word.is_empty()).collect();
+    if let [ok, "ok", failed, "failed", skipped, "skipped"] = words[..]
+        && let (Ok(ok), Ok(failed), Ok(skipped)) = (ok.parse(), failed.parse(), skipped.parse())
+    {
+        *tally = Tally::of(ok, failed, skipped);
+    }
+}
+
+/// Reads `Tests  2 failed | 30 passed | 1 skipped (33)`, vitest's summary.
+fn vitest(tally: &mut Tally, line: &str) {
+    let Some(numbers) = line.trim().strip_prefix("Tests ") else { return };
+    let number = |what: &str| {
+        let part = numbers.split(['|', '(']).find_map(|part| part.trim().strip_suffix(what));
+        part.and_then(|number| number.trim().parse().ok()).unwrap_or(0)
+    };
+    *tally = Tally::of(number("passed"), number("failed"), number("skipped") + number("todo"));
+}
+
+/// A program that runs beside another; dropping it asks it to stop, and ends it when it does not within 10 s.
+struct Program {
+    line: String,
+    child: Child,
+    first: mpsc::Receiver<String>,
+}
+
+impl Program {
+    fn start(command: &mut Command) -> Result<Program> {
+        let line = describe(command);
+        eprintln!("$ {line} &");
+        let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start: {line}"))?;
+        let output = child.stdout.take().context("the program has no output")?;
+        let (sender, first) = mpsc::channel();
+        std::thread::spawn(move || {
+            for text in BufReader::new(output).lines().map_while(Result::ok) {
+                // Only the first is waited for; the others are read so that the program can write them.
+                let _unheard = sender.send(text);
+            }
+        });
+        Ok(Program { line, child, first })
+    }
+
+    /// The address in its first line, `listening on http://127.0.0.1:4000`.
+    fn listening(&self) -> Result<String> {
+        let first = self.first.recv_timeout(START_MAX).with_context(|| format!("{}: it does not say where it listens", self.line))?;
+        let url = first.strip_prefix("listening on ").with_context(|| format!("{}: it says {first:?}", self.line))?;
+        Ok(url.trim().to_owned())
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _gone = capture(Command::new("kill").arg("-TERM").arg(self.child.id().to_string()));
+        for _ in 0..100 {
+            if matches!(self.child.try_wait(), Ok(Some(_))) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let _ended = self.child.kill().and_then(|()| self.child.wait());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Tally, kit, text_of, vitest};
+
+    #[test]
+    fn summaries_of_other_programs_are_read() {
+        let read = |reader: fn(&mut Tally, &str), lines: &[&str]| {
+            let mut tally = Tally::default();
+            lines.iter().for_each(|line| reader(&mut tally, line));
+            tally.line()
+        };
+        assert_eq!(read(kit, &["ok   a step (3 ms)", "FAIL b (1 ms)", "25 ok, 1 failed, 3 skipped"]), "25 passed, 1 failed, 3 skipped");
+        assert_eq!(
+            read(vitest, &[" Test Files  1 passed (1)", "      Tests  2 failed | 30 passed | 1 skipped (33)"]),
+            "30 passed, 2 failed, 1 skipped"
+        );
+        assert_eq!(read(vitest, &["      Tests  7 passed (7)"]), "7 passed, 0 failed");
+    }
+
+    #[test]
+    fn facts_are_read_from_dev_json() {
+        let json = "{\n  \"apiKey\": \"tk_live_a\",\n  \"url\": \"http://127.0.0.1:1\"\n}";
+        assert_eq!(text_of(json, "url").as_deref(), Some("http://127.0.0.1:1"));
+        assert_eq!(text_of(json, "apiKey").as_deref(), Some("tk_live_a"));
+        assert_eq!(text_of(json, "none"), None);
+    }
+}
