@@ -452,64 +452,19 @@ begin
 end $$;
 comment on function tikku.child_sweep_turn is 'A row that says there was something to do; and what is to be handed to the queue.';
 
--- Everything that matches, was started up to as_of by the time in its id, and is not over.
-create function tikku.run_cancel_many(
-  p_account uuid, p_as_of_us bigint, p_most int, p_ids uuid[], p_state text, p_workflow text, p_version text, p_label text, p_parent uuid, p_external_id text,
-  p_from_ms bigint, p_to_ms bigint
-) returns table (as_of_us bigint, remaining bigint, done int, id uuid, wait_ms bigint, account_id uuid) language plpgsql volatile rows 50 as $$
-declare
-  v_as_of timestamptz := tikku.as_of(p_as_of_us);
-  v_ids uuid[];
-  v_id uuid;
-begin
-  done := 0;
-  as_of_us := tikku.us(v_as_of);
-  v_ids := array(select o.id from tikku.run_matching(p_account, v_as_of, p_ids, p_state, p_workflow, p_version, p_label, p_parent, p_external_id, p_from_ms, p_to_ms) o limit p_most);
-  perform tikku.run_lock(v_ids);
-  foreach v_id in array v_ids loop
-    if exists (select 1 from tikku.run x where x.id = v_id and x.finished_at is null) then
-      done := done + 1;
-      for id, wait_ms, account_id in
-        select e.id, e.wait_ms, e.account_id from tikku.run_end(v_id, 'cancelled', null, null, tikku.clock_fresh()) e where e.wait_ms is not null
-      loop
-        return next;
-      end loop;
-    end if;
-  end loop;
-  select count(*) into remaining from (
-    select 1 from tikku.run_matching(p_account, v_as_of, p_ids, p_state, p_workflow, p_version, p_label, p_parent, p_external_id, p_from_ms, p_to_ms) limit 1000000) x;
-  id := null;
-  wait_ms := null;
-  return next;
-end $$;
-comment on function tikku.run_cancel_many is 'What is to be handed to the queue, and last a row without an id: how many it cancelled and how many are left.';
-
-create function tikku.run_matching(p_account uuid, p_as_of timestamptz, p_ids uuid[], p_state text, p_workflow text, p_version text, p_label text, p_parent uuid,
-  p_external_id text, p_from_ms bigint, p_to_ms bigint)
-returns table (id uuid) language sql stable rows 1000 as $$
-  select c.run_id from tikku.run_content c join tikku.run x on x.id = c.run_id
-    where c.account_id = p_account and x.finished_at is null and c.created_at <= p_as_of and (p_state is null or x.state = p_state)
-      and (p_workflow is null or c.workflow = p_workflow) and (p_version is null or c.version = p_version) and (p_label is null or p_label = any(c.labels))
-      and (p_parent is null or x.parent_id = p_parent) and (p_ids is null or c.run_id = any(p_ids)) and (p_external_id is null or c.external_id = p_external_id)
-      and (p_from_ms is null or c.created_at >= to_timestamp(p_from_ms / 1000.0)) and (p_to_ms is null or c.created_at < to_timestamp(p_to_ms / 1000.0))
-$$;
-comment on function tikku.run_matching is 'Runs that are not over and match.';
-
 do $settings$
 declare
   v_function text;
 begin
   foreach v_function in array array['run_signal', 'signal_intake_apply', 'run_cancel', 'run_pause', 'run_resume', 'run_resume_served', 'run_wake', 'run_retry', 'run_fork',
-    'approval_answer', 'child_sweep_turn', 'run_cancel_many']
+    'approval_answer', 'child_sweep_turn']
   loop
     execute format('alter function tikku.%I set lock_timeout = %L', v_function, '5s');
     -- By index is right at every size (migration 4 says why).
     execute format('alter function tikku.%I set enable_seqscan = off', v_function);
   end loop;
-  -- Its filters are many and mostly absent: each call gets the plan for those it has.
-  alter function tikku.run_cancel_many set plan_cache_mode = force_custom_plan;
   foreach v_function in array array['signal_put', 'run_signal', 'signal_intake_apply', 'run_cancel', 'run_pause', 'run_resume_locked', 'run_resume', 'run_resume_served', 'run_wake',
-    'run_faults', 'run_revive', 'run_retry', 'run_fork', 'approval_answer', 'child_sweep_turn', 'run_cancel_many', 'run_matching']
+    'run_faults', 'run_revive', 'run_retry', 'run_fork', 'approval_answer', 'child_sweep_turn']
   loop
     execute (select format('revoke execute on function %s from public', p.oid::regprocedure) from pg_proc p join pg_namespace n on n.oid = p.pronamespace
       where n.nspname = 'tikku' and p.proname = v_function);

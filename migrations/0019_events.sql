@@ -1,4 +1,4 @@
--- Events, apps, and what becomes of old runs. Lock order: see 0015; an event that is being applied is locked before runs.
+-- Events, apps, bulk operations on runs, and what becomes of old ones. Lock order: see 0015; an event that is being applied is locked before runs.
 
 create index event_waits on tikku.event (account_id, name, seq) where not applied;
 
@@ -55,6 +55,19 @@ begin
   );
 end $$;
 comment on function tikku.event_matches is 'For each match, whether all of its paths have their values in the data. A null match is any event.';
+
+create function tikku.match_path(p_match json) returns text language sql immutable as $$
+  select coalesce((select min(p.path) from jsonb_object_keys(coalesce(tikku.json_value(p_match::text), '{"?":0}')) as p(path) where p_match is not null), '')
+$$;
+comment on function tikku.match_path is 'The first path of a match; empty when it matches anything.';
+
+create function tikku.match_hash(p_match json) returns bigint language sql immutable as $$
+  select jsonb_hash_extended(coalesce(tikku.json_value(p_match::text) -> tikku.match_path(p_match), 'null'), 0)
+$$;
+comment on function tikku.match_hash is 'A hash of the value at that path: equal values have equal ones.';
+
+drop index tikku.waiter_event;
+create index waiter_event on tikku.waiter (account_id, name, tikku.match_path(match), tikku.match_hash(match)) where kind = 'event';
 
 create function tikku.event_publish(p_account uuid, p_name text, p_data bytea, p_external_id text)
 returns table (verdict text, id uuid, woken int, started uuid[]) language plpgsql volatile rows 1 as $$
@@ -116,11 +129,11 @@ begin
   end if;
   event_id := e.id;
   v_value := convert_to(format('{"id":"evt_%s","name":%s,"data":', translate(e.id::text, '-', ''), to_json(e.name)), 'UTF8') || e.data || '}'::bytea;
-  v_runs := array(select distinct x.run_id from tikku.event_waiters(e, null) x limit p_most);
+  v_runs := array(select distinct x.run_id from tikku.event_waiters(e, null, p_most) x limit p_most);
   if v_runs <> '{}' then
     perform 1 from tikku.run r where r.id = any(v_runs) order by r.id desc for update;
     -- Others may have woken them meanwhile.
-    for w in select * from tikku.event_waiters(e, v_runs) x order by x.run_id, x.key loop
+    for w in select * from tikku.event_waiters(e, v_runs, null) x order by x.run_id, x.key loop
       verdict := 'woken';
       id := w.run_id;
       wait_ms := tikku.run_fact(w.run_id, w.key, 'event', 'ok', v_value, null, null);
@@ -145,7 +158,13 @@ begin
     c.input := convert_to('{"event":', 'UTF8') || v_value || '}'::bytea;
     c.started_how := 'event';
     c.source_id := e.id;
-    v_put := tikku.run_put(c, null, null, null, p_window_ms);
+    begin
+      v_put := tikku.run_put(c, null, null, null, p_window_ms);
+    exception when data_exception or integrity_constraint_violation or program_limit_exceeded then
+      -- What is wrong with one workflow's start must not keep later events from everybody.
+      raise warning 'event % does not start %: %', e.id, t.workflow, sqlerrm;
+      continue;
+    end;
     if v_put[1] in ('accepted', 'debounced') then
       verdict := 'started';
       id := v_put[2];
@@ -162,12 +181,30 @@ begin
 end $$;
 comment on function tikku.event_apply is 'woken and started runs of event_id, which with a wait are to be handed to the queue; last more or applied.';
 
-create function tikku.event_waiters(e tikku.event, p_runs uuid[]) returns table (run_id uuid, key text) language sql stable as $$
+-- Candidates come from the index on the first path of their matches and its value: there are few paths for a name, however many wait. Those that match
+-- anything are as many as asked for.
+create function tikku.event_waiters(e tikku.event, p_runs uuid[], p_most int) returns table (run_id uuid, key text) language sql stable as $$
+  with recursive paths(path) as (
+    (select tikku.match_path(w.match) as path from tikku.waiter w
+      where w.kind = 'event' and w.account_id = e.account_id and w.name = e.name order by 1 limit 1)
+    union all
+    select (select tikku.match_path(w.match) from tikku.waiter w
+        where w.kind = 'event' and w.account_id = e.account_id and w.name = e.name and tikku.match_path(w.match) > p.path order by 1 limit 1)
+      from paths p where p.path is not null
+  ), looked_up as materialized (
+    select p.path, jsonb_hash_extended(case when p.path = '' then 'null' else tikku.json_at('{"data":' || convert_from(e.data, 'UTF8') || '}', p.path) end, 0) as hash
+      from paths p where p.path is not null
+  ), candidates as materialized (
+    select c.run_id, c.key, c.match from looked_up l cross join lateral (
+      select w.run_id, w.key, w.match from tikku.waiter w
+        where w.kind = 'event' and w.account_id = e.account_id and w.name = e.name and tikku.match_path(w.match) = l.path and tikku.match_hash(w.match) = l.hash
+          and w.event_seq <= e.seq and (p_runs is null or w.run_id = any(p_runs))
+        limit case when l.path = '' and p_runs is null then p_most end) c
+  )
   select u.run_id, u.key from (
-    select array_agg(w.run_id order by w.run_id, w.key) as runs, array_agg(w.key order by w.run_id, w.key) as keys,
-        tikku.event_matches(array_agg(w.match order by w.run_id, w.key), e.data) as hits
-      from tikku.waiter w
-      where w.kind = 'event' and w.account_id = e.account_id and w.name = e.name and w.event_seq <= e.seq and (p_runs is null or w.run_id = any(p_runs))
+    select array_agg(c.run_id order by c.run_id, c.key) as runs, array_agg(c.key order by c.run_id, c.key) as keys,
+        tikku.event_matches(array_agg(c.match order by c.run_id, c.key), e.data) as hits
+      from candidates c
   ) a cross join lateral unnest(a.runs, a.keys, a.hits) as u(run_id, key, hit) where u.hit
 $$;
 comment on function tikku.event_waiters is 'Steps that wait for this event, of p_runs or of all.';
@@ -248,6 +285,54 @@ begin
 end $$;
 comment on function tikku.app_delete is 'done, missing, or stale. Its runs are paused when they are next to be dispatched, until an app serves them again.';
 
+-- Everything that matches, was started up to as_of by the time in its id, and is not over.
+create function tikku.run_cancel_many(
+  p_account uuid, p_as_of_us bigint, p_most int, p_ids uuid[], p_state text, p_workflow text, p_version text, p_label text, p_parent uuid, p_external_id text,
+  p_from_ms bigint, p_to_ms bigint
+) returns table (as_of_us bigint, remaining bigint, done int, id uuid, wait_ms bigint, account_id uuid) language plpgsql volatile rows 50 as $$
+declare
+  v_as_of timestamptz := tikku.as_of(p_as_of_us);
+  v_ids uuid[];
+  v_id uuid;
+begin
+  done := 0;
+  as_of_us := tikku.us(v_as_of);
+  v_ids := array(select o.id from tikku.run_matching(p_account, v_as_of, p_ids, p_state, p_workflow, p_version, p_label, p_parent, p_external_id, p_from_ms, p_to_ms) o limit p_most);
+  perform tikku.run_lock(v_ids);
+  foreach v_id in array v_ids loop
+    if exists (select 1 from tikku.run x where x.id = v_id and x.finished_at is null) then
+      done := done + 1;
+      for id, wait_ms, account_id in
+        select e.id, e.wait_ms, e.account_id from tikku.run_end(v_id, 'cancelled', null, null, tikku.clock_fresh()) e where e.wait_ms is not null
+      loop
+        return next;
+      end loop;
+    end if;
+  end loop;
+  select count(*) into remaining from (
+    select 1 from tikku.run_matching(p_account, v_as_of, p_ids, p_state, p_workflow, p_version, p_label, p_parent, p_external_id, p_from_ms, p_to_ms) limit 1000000) x;
+  id := null;
+  wait_ms := null;
+  return next;
+end $$;
+comment on function tikku.run_cancel_many is 'What is to be handed to the queue, and last a row without an id: how many it cancelled and how many are left.';
+
+-- From what is not over, which is little beside what is.
+create function tikku.run_matching(p_account uuid, p_as_of timestamptz, p_ids uuid[], p_state text, p_workflow text, p_version text, p_label text, p_parent uuid,
+  p_external_id text, p_from_ms bigint, p_to_ms bigint)
+returns table (id uuid) language sql stable rows 1000 as $$
+  select x.id from (
+      select w.id, w.state, w.parent_id from tikku.run w where w.account_id = p_account and w.kick_until is not null
+      union all
+      select l.id, l.state, l.parent_id from tikku.run l where l.account_id = p_account and l.lease_until is not null
+    ) x join tikku.run_content c on c.account_id = p_account and c.run_id = x.id
+    where c.created_at <= p_as_of and (p_state is null or x.state = p_state)
+      and (p_workflow is null or c.workflow = p_workflow) and (p_version is null or c.version = p_version) and (p_label is null or p_label = any(c.labels))
+      and (p_parent is null or x.parent_id = p_parent) and (p_ids is null or x.id = any(p_ids)) and (p_external_id is null or c.external_id = p_external_id)
+      and (p_from_ms is null or c.created_at >= to_timestamp(p_from_ms / 1000.0)) and (p_to_ms is null or c.created_at < to_timestamp(p_to_ms / 1000.0))
+$$;
+comment on function tikku.run_matching is 'Runs that are not over and match.';
+
 -- One bite of retention: runs of one account that ended longest ago. It waits for no lock. A run loses its content first: from then on nobody sees
 -- it, and the entries of a large one go bite by bite.
 create function tikku.run_prune(p_account uuid, p_after timestamptz, p_most int, p_rows_max bigint, out pruned int, out held_us bigint, out account uuid, out after timestamptz)
@@ -325,13 +410,20 @@ do $settings$
 declare
   v_function text;
 begin
-  foreach v_function in array array['event_publish', 'event_apply', 'app_put', 'app_described', 'app_delete', 'run_prune', 'event_prune'] loop
+  foreach v_function in array array['event_publish', 'event_apply', 'app_put', 'app_described', 'app_delete', 'run_cancel_many', 'run_prune', 'event_prune'] loop
     execute format('alter function tikku.%I set lock_timeout = %L', v_function, '5s');
     -- By index is right at every size (migration 4 says why).
     execute format('alter function tikku.%I set enable_seqscan = off', v_function);
   end loop;
-  foreach v_function in array array['json_mended', 'json_value', 'json_at', 'event_matches', 'event_publish', 'event_apply', 'event_waiters', 'app_put', 'app_described', 'app_delete',
-    'run_prune', 'event_prune']
+  foreach v_function in array array['run_prune', 'event_prune'] loop
+    execute format('alter function tikku.%I set enable_bitmapscan = off', v_function);
+    execute format('alter function tikku.%I set enable_hashjoin = off', v_function);
+    execute format('alter function tikku.%I set enable_mergejoin = off', v_function);
+  end loop;
+  -- Its filters are many and mostly absent: each call gets the plan for those it has.
+  alter function tikku.run_cancel_many set plan_cache_mode = force_custom_plan;
+  foreach v_function in array array['json_mended', 'json_value', 'json_at', 'event_matches', 'match_path', 'match_hash', 'event_publish', 'event_apply', 'event_waiters', 'app_put', 'app_described', 'app_delete',
+    'run_cancel_many', 'run_matching', 'run_prune', 'event_prune']
   loop
     execute (select format('revoke execute on function %s from public', p.oid::regprocedure) from pg_proc p join pg_namespace n on n.oid = p.pronamespace
       where n.nspname = 'tikku' and p.proname = v_function);

@@ -45,10 +45,11 @@ check("a checkpoint that is sent twice records once", {}, async (t) => {
   await run.checkpoint(invoke, ops);
   const again = await run.checkpoint(invoke, ops);
   assert.deepEqual([again.status, keys(again)], [200, ["a#0"]]);
-  release(reply([]));
+  release(reply([], "go#0"));
+  await run.signal("go", 1);
   const next = await run.invoke(2);
-  assert.deepEqual(next.journal.entries.map((entry) => entry.key), ["a#0"]);
-  assert.deepEqual(next.pending.map(({ key, attempt }) => [key, attempt]).sort(), [["go#0", 1], ["x#0", 2]]);
+  assert.deepEqual(next.journal.entries.map((entry) => entry.key), ["a#0", "go#0"]);
+  assert.deepEqual(next.pending.map(({ key, attempt }) => [key, attempt]).sort(), [["x#0", 2]]);
 });
 
 check("ten copies of one checkpoint at the same time record once", {}, async (t) => {
@@ -68,19 +69,26 @@ check("a value that was recorded before is in the answer", {}, async (t) => {
   release(reply(done(1)));
 });
 
-check("what is planned in a checkpoint and comes during the dispatch is in a later answer", {}, async (t) => {
+check("a signal for a wait that was planned in a checkpoint is in a later answer", {}, async (t) => {
   const { run, invoke, release } = await open(t);
-  await run.checkpoint(invoke, [signal("go#0", "go"), nap("nap#0", 100)]);
+  await run.checkpoint(invoke, [signal("go#0", "go")]);
   await run.signal("go", "now");
-  const entries = await t.stage.until("both entries", async () => {
-    const found = (await run.checkpoint(invoke, [])).json.journal.entries;
-    return found.length === 2 && found;
-  });
-  assert.deepEqual(entries.map((entry) => entry.key).sort(), ["go#0", "nap#0"]);
-  assert.equal(entries.find((entry) => entry.key === "go#0").value, "now");
+  assert.deepEqual((await run.checkpoint(invoke, [])).json.journal.entries.map(({ key, value }) => [key, value]), [["go#0", "now"]]);
   release(reply(done(1)));
   await run.output();
   assert.equal(run.invokes.length, 1);
+});
+
+check("sleeps and timeouts that end during the dispatch are in a later answer", {}, async (t) => {
+  const { run, invoke, release } = await open(t);
+  await run.checkpoint(invoke, [nap("nap#0", 200), signal("go#0", "go", 100)]);
+  const entries = await t.stage.until("both entries", async () => {
+    const found = (await run.checkpoint(invoke, [])).json.journal.entries;
+    return found.length === 2 && found;
+  }, 5_000);
+  assert.deepEqual(entries.map(({ key, state }) => [key, state]), [["go#0", "timeout"], ["nap#0", "ok"]]);
+  release(reply(done(1)));
+  await run.output();
 });
 
 check("buffered signals are named with their number", {}, async (t) => {

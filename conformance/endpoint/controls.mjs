@@ -84,6 +84,7 @@ check("retry runs a failed run again from the step that failed", {}, async (t) =
   assert.equal(fourth.run.attempt, 2);
   assert.deepEqual(fourth.journal.entries.map((entry) => entry.key), ["a#0"]);
   await run.until("completed");
+  assert.deepEqual([fourth.journal.next, (await run.invoke(5)).journal.next], [null, null], "all of it is inline");
   assert.deepEqual((await run.invoke(5)).journal.entries.map(({ key, state }) => [key, state]), [["a#0", "ok"], ["b#0", "ok"]]);
 });
 
@@ -121,11 +122,21 @@ check("a fork may have another input", {}, async (t) => {
   assert.equal(await fork.output(), "new");
 });
 
-check("a fork from a step that there is not is refused", {}, async (t) => {
-  const run = await (await t.flow([reply(done(1))])).start(1);
+check("a fork from a step that the run never reached has all that it had", {}, async (t) => {
+  const flow = await t.flow((invoke) => (invoke.journal.entries.length === 0 ? reply(result("a#0", 1)) : reply(done(invoke.journal.entries[0].value))));
+  const run = await flow.start(1);
   await run.output();
-  const answer = await run.post("fork", { fromStep: "ghost#0" });
-  assert.ok(answer.status >= 400 && answer.status < 500, `status ${answer.status}`);
+  const answer = await run.post("fork", { fromStep: "b#0", results: { "a#0": 2 } });
+  assert.equal(answer.status, 202, answer.text);
+  assert.equal(await flow.run(answer.json.id).output(), 2);
+});
+
+check("a fork that edits the result of a step which is not copied is refused", {}, async (t) => {
+  const flow = await t.flow([reply(result("a#0", 1)), reply(done(1))]);
+  const run = await flow.start(1);
+  await run.output();
+  const answer = await run.post("fork", { fromStep: "a#0", results: { "a#0": 2 } });
+  assert.ok([400, 422].includes(answer.status), answer.text);
 });
 
 check("continue as new goes on in a new run with the id, the input and the unread signals", {}, async (t) => {

@@ -59,7 +59,7 @@ for (const [what, body] of [
 check("unserved pauses the run until an app registers the version", {}, async (t) => {
   const flow = await t.flow([reply({ op: "unserved", serves: [{ name: "other", version: "1" }] }), reply(done("served"))]);
   const run = await flow.start(1);
-  await paused(run, "unserved");
+  assert.equal(pauseReason(await run.until("paused")), "unserved");
   assert.equal((await flow.app.register()).status, 200);
   assert.equal(await run.output(), "served");
 });

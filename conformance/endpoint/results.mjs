@@ -84,6 +84,15 @@ check("a step in backoff shows how long it still waits", {}, async (t) => {
   assert.ok(one.waitMs > 50_000 && one.waitMs <= 60_000, `waitMs ${one.waitMs}`);
 });
 
+check("a branch in backoff does not hold up a reply that waits for nothing", {}, async (t) => {
+  const first = reply([{ op: "signal", key: "go#0", name: "go" }, error("x#0", "no", { retry: { afterMs: 20_000 } })], { any: ["go#0", "x#0"] });
+  const flow = await t.flow([first, reply(result("y#0", 1)), reply(done(1))]);
+  const run = await flow.start(1);
+  await run.invoke(1);
+  await run.signal("go", 1);
+  await run.output(5_000);
+});
+
 check("a result after a retry ends the step", {}, async (t) => {
   const flow = await t.flow([reply(error("a#0", "no", { retry: { afterMs: 0 } }), "a#0"), reply(result("a#0", "yes", { attempt: 2 })), reply(done(1))]);
   const run = await flow.start(1);

@@ -287,3 +287,37 @@ async fn a_copy_of_a_call_is_a_message_like_any_other() {
     assert_eq!(started(&world.store.message_load(&[message], 100, BYTES).await.unwrap()).len(), 1);
     assert_eq!(entry(&client, run).await, None);
 }
+
+#[tokio::test]
+async fn a_workflow_is_the_same_destination_by_sql_and_over_http() {
+    let (world, client) = served("sql_workflow").await;
+    let id = published(&world, r#"{"workflow": "order-flow", "body": {"a": 1}, "idempotencyKey": "k"}"#).await;
+    client.execute("insert into tikku.database_role (role_name, account_id) values (session_user, $1)", &[&world.account.0]).await.unwrap();
+    let publish =
+        async |args: &str| client.query_one(&format!("select tikku.publish({args})"), &[]).await.map(|row| row.get::<_, String>(0));
+    let again = publish(r#"workflow => 'order-flow', body => '{"a": 1}', idempotency_key => 'k'"#).await.unwrap();
+    assert_eq!(again, id.to_string(), "jsonb writes this body as it is above");
+    assert_eq!(publish("workflow => 'other', idempotency_key => 'k'").await.unwrap_err().code().unwrap().code(), "23505");
+    let sql =
+        publish("workflow => 'order-flow', callback_workflow => 'done', failure_callback_url => 'https://example.com/f'").await.unwrap();
+    let shown = world.store.message_get(world.account, sql.parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!((shown.url, shown.workflow.as_deref()), (None, Some("order-flow")));
+    assert_eq!((shown.callback_url, shown.callback_workflow.as_deref()), (None, Some("done")));
+    assert_eq!((shown.failure_callback_url.as_deref(), shown.failure_callback_workflow), (Some("https://example.com/f"), None));
+    for (args, said) in [
+        ("workflow => '.w'", "workflow must be the name of a workflow"),
+        ("workflow => 'w', url => 'https://example.com'", "workflow and url exclude each other"),
+        ("workflow => 'w', fanout => 'f'", "fanout and workflow exclude each other"),
+        ("workflow => 'w', method => 'PUT'", "method has no meaning with workflow"),
+        ("workflow => 'w', headers => '{\"a\": \"b\"}'", "headers has no meaning with workflow"),
+        ("'workflow:w'", "url must begin with https://"),
+        (
+            "'https://example.com', callback_workflow => 'w', callback_url => 'https://example.com'",
+            "callback_workflow and callback_url exclude",
+        ),
+    ] {
+        let error = publish(args).await.unwrap_err();
+        let message = error.as_db_error().unwrap().message().to_owned();
+        assert!(error.code().unwrap().code() == "22023" && message.contains(said), "{args}: {message}");
+    }
+}

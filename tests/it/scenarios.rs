@@ -8,6 +8,7 @@ use crate::endpoint::{Endpoint, Received};
 use crate::host::Deployment;
 
 mod accounts;
+mod apps;
 mod arrival;
 mod batch;
 mod callbacks;
@@ -29,6 +30,9 @@ mod queue;
 mod raw;
 mod retries;
 mod roles;
+mod run_crash;
+mod run_input;
+mod runs;
 mod schedules;
 mod signing;
 mod sql;

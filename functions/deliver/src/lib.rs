@@ -36,7 +36,7 @@ const PUT_BACK_MS: u64 = 5_000;
 /// What became of a job.
 enum Done {
     /// It was pushed, from so many milliseconds after the load.
-    Pushed { settlement: Settlement, started_ms: u64 },
+    Pushed { settlement: Box<Settlement>, started_ms: u64 },
     /// Its slot came too late, or its destination is stuck: nothing was sent.
     Unstarted { id: MessageId, fence: i64 },
 }
@@ -45,8 +45,11 @@ impl Done {
     /// The size of what a step gets.
     fn answer_bytes(&self) -> usize {
         match self {
-            Self::Pushed { settlement: Settlement { fetched: Some(Fetched::Answer(json)), .. }, .. } => json.len(),
-            _ => 0,
+            Self::Pushed { settlement, .. } => match &settlement.fetched {
+                Some(Fetched::Answer(json)) => json.len(),
+                _ => 0,
+            },
+            Self::Unstarted { .. } => 0,
         }
     }
 }
@@ -107,7 +110,7 @@ pub async fn run(ctx: &Ctx, Batch { jobs, watch }: Batch) -> Result<(), StoreErr
 
 async fn deliver(ctx: &Ctx, mut job: Job, watch: Stopwatch) -> Done {
     if job.fetch == Some(Fetch::Abandoned) {
-        return Done::Pushed { settlement: message::abandon(&job), started_ms: watch.elapsed_ms() };
+        return Done::Pushed { settlement: Box::new(message::abandon(&job)), started_ms: watch.elapsed_ms() };
     }
     let (lanes, unstarted) = (&ctx.config.lanes, Done::Unstarted { id: job.id, fence: job.fence });
     let left_ms = job.wait_ms.saturating_sub(watch.elapsed_ms());
@@ -135,7 +138,7 @@ async fn deliver(ctx: &Ctx, mut job: Job, watch: Stopwatch) -> Done {
         }
     };
     let ended_at_ms = started_at_ms.saturating_add_unsigned(watch.elapsed_ms().saturating_sub(started_ms));
-    Done::Pushed { settlement: message::settle(&job, outcome, ended_at_ms), started_ms }
+    Done::Pushed { settlement: Box::new(message::settle(&job, outcome, ended_at_ms)), started_ms }
 }
 
 async fn push(
@@ -189,7 +192,7 @@ async fn record(ctx: &Ctx, group: Vec<Done>, watch: Stopwatch) -> Result<(), Sto
     let mut unstarted = Vec::new();
     for done in group {
         match done {
-            Done::Pushed { settlement, started_ms } => pushed.push((settlement, started_ms)),
+            Done::Pushed { settlement, started_ms } => pushed.push((*settlement, started_ms)),
             Done::Unstarted { id, fence } => unstarted.push((id, fence)),
         }
     }

@@ -42,7 +42,7 @@ async fn start(ctx: &Ctx, jobs: Vec<Job>, watch: Stopwatch, sender: &mpsc::Unbou
     let report = |job: &Job, result: Reply| {
         let ended_ms = watch.elapsed_ms();
         let outcome = Outcome { duration_ms: ended_ms.saturating_sub(started_ms), result };
-        let settlement = message::settle(job, outcome, job.now_ms.saturating_add_unsigned(ended_ms));
+        let settlement = Box::new(message::settle(job, outcome, job.now_ms.saturating_add_unsigned(ended_ms)));
         // The recorder listens until this sender is gone.
         let _unheard = sender.send(Done::Pushed { settlement, started_ms });
     };

@@ -59,6 +59,8 @@ interface AiOptions {
 }
 
 export class Bodies {
+  /** The step whose body is being called at this moment. */
+  within: string | undefined;
   private readonly live = new Set<Running>();
   private readonly retries = new Set<() => void>();
   constructor(private readonly dispatch: Dispatch) {}
@@ -114,7 +116,7 @@ export class Bodies {
   }
 
   private around(context: Running, body: Body): () => unknown {
-    let call: () => unknown = () => body.run(context as never);
+    let call: () => unknown = () => this.call(context, body);
     const { middleware, invoke } = this.dispatch;
     if (middleware.length === 0) return call;
     const info: StepInfo = { run: invoke.run, workflow: invoke.workflow, version: invoke.version, step: context.leaf.key, kind: context.leaf.kind, attempt: context.attempt };
@@ -123,6 +125,15 @@ export class Bodies {
       if (step) call = () => step(info, async () => next());
     }
     return call;
+  }
+
+  private call(context: Running, body: Body): unknown {
+    this.within = context.leaf.key;
+    try {
+      return body.run(context as never);
+    } finally {
+      this.within = undefined;
+    }
   }
 
   /** Records a failure: for good, or to be tried again. */

@@ -65,6 +65,12 @@ export class Checkpoints {
     return typeof mode === "object" && this.outbox.length + (this.sending?.length ?? 0) >= mode.maxSteps;
   }
 
+  /** Time to send, so that the code need not stand still until there is an answer. */
+  get half(): boolean {
+    const { mode } = this.dispatch.settings;
+    return typeof mode === "object" && !this.broken && this.outbox.length >= Math.ceil(mode.maxSteps / 2);
+  }
+
   /** Whether the reply records something that a join may not wait for the others with: a failure, or what is decided only then. */
   get decisive(): boolean {
     return this.returning && this.outbox.some(({ decisive }) => decisive);
@@ -133,7 +139,7 @@ export class Checkpoints {
     if (this.outbox.length === 0) return false;
     if (this.outbox.length > REPLY_OPS) return true;
     const { mode } = this.dispatch.settings;
-    if (typeof mode === "object" && (this.outbox.length >= Math.ceil(mode.maxSteps / 2) || (held && !this.pauseRequested && !this.dispatch.closing))) return true;
+    if (this.half || (typeof mode === "object" && held && !this.pauseRequested && !this.dispatch.closing)) return true;
     return this.outbox.some(({ urgent, idle, leaf }) => urgent || (!idle && running > 0 && mode === "each") || (!idle && this.isBuffered(leaf)));
   }
 

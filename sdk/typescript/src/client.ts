@@ -4,7 +4,7 @@ import type { components, paths } from "./api.js";
 import type { AnyWorkflow, InputTo, ResultOf, SignalsOf } from "./workflow.js";
 import { environment } from "./environment.js";
 import { type AnswerOf, type Call, type Connection, type MethodOf, type RequestOf, call } from "./request.js";
-import { type Run, RunHandle } from "./handle.js";
+import { type Run, RunHandle, type RunStatus } from "./handle.js";
 import type { Fetch } from "./transport.js";
 
 export interface TikkuOptions {
@@ -22,6 +22,8 @@ export interface StartOptions {
   idempotencyKey?: string;
   delaySeconds?: number;
   version?: string;
+  /** At most 10, for filters. */
+  labels?: string[];
 }
 export interface Page<T> {
   data: T[];
@@ -37,6 +39,16 @@ export interface App {
   name: string;
   url: string;
   workflows: { name: string; version: string }[];
+  /** Why the endpoint could not be asked what it serves. */
+  describeError?: string | null;
+  [field: string]: unknown;
+}
+export interface AppOptions {
+  url: string;
+  /** How long a dispatch may take: 1 to 840, default 60. */
+  timeoutSeconds?: number;
+  /** An endpoint that is silent for so long counts as lost: 1 to 600, default 30. */
+  leaseSeconds?: number;
 }
 
 export class Tikku {
@@ -79,8 +91,8 @@ export class Tikku {
   async start(workflow: AnyWorkflow | string, input?: unknown, options: StartOptions = {}): Promise<RunHandle<any, any>> {
     const name = typeof workflow === "string" ? workflow : workflow.name;
     const body = { ...(input !== undefined && { input }), ...options };
-    const started = (await this.call({ method: "post", path: "/v1/workflows/{name}/runs", parameters: { name }, body })) as { id: string };
-    return this.run(started.id);
+    const started = (await this.call({ method: "post", path: "/v1/workflows/{name}/runs", parameters: { name }, body })) as { id: string; deduplicated?: boolean };
+    return new RunHandle(this, started.id, started.deduplicated ?? false);
   }
 
   /** A handle of a run that was started before. */
@@ -90,14 +102,20 @@ export class Tikku {
 
   readonly runs = {
     get: <Output = unknown>(id: string) => this.run<Output>(id).get(),
-    list: (query?: ListQuery & { workflow?: string; status?: string }) => this.#list<Run>("/v1/runs", query),
+    /** Newest first. */
+    list: (query?: ListQuery & { workflow?: string; version?: string; status?: RunStatus; externalId?: string; label?: string; parent?: string; from?: string; to?: string }) => this.#list<Run>("/v1/runs", query),
+    steps: (id: string, query?: ListQuery) => this.#list<Run["steps"][number]>(`/v1/runs/${encodeURIComponent(id)}/steps`, query),
   };
 
-  readonly workflows = { list: (query?: ListQuery) => this.#list<{ name: string; version: string; app: string }>("/v1/workflows", query) };
+  readonly workflows = { list: (query?: ListQuery) => this.#list<{ name: string; [field: string]: unknown }>("/v1/workflows", query) };
+
+  readonly approvals = { list: (query?: ListQuery & { status?: string }) => this.#list<{ run: string; key: string; [field: string]: unknown }>("/v1/approvals", query) };
 
   readonly apps = {
     /** Registers where workflows are served; the engine asks the endpoint at once what it serves. */
-    put: (name: string, app: { url: string }) => this.call({ method: "put", path: "/v1/apps/{name}", parameters: { name }, body: app }) as Promise<App>,
+    put: (name: string, app: AppOptions) => this.call({ method: "put", path: "/v1/apps/{name}", parameters: { name }, body: app }) as Promise<App>,
+    /** Asks it again: for after each deployment. */
+    describe: (name: string) => this.call({ method: "post", path: "/v1/apps/{name}/describe", parameters: { name } }) as Promise<App>,
     get: (name: string) => this.call({ method: "get", path: "/v1/apps/{name}", parameters: { name } }) as Promise<App>,
     list: (query?: ListQuery) => this.#list<App>("/v1/apps", query),
     delete: (name: string) => this.call({ method: "delete", path: "/v1/apps/{name}", parameters: { name } }) as Promise<void>,

@@ -12,7 +12,7 @@ import type { Middleware } from "./middleware.js";
 import { Bodies } from "./bodies.js";
 import { Checkpoints, type Mode, agrees } from "./checkpoints.js";
 import { afterMicrotasks, nextTurn } from "./drain.js";
-import { encodeError, fromWire } from "./errors.js";
+import { NonRetriable, encodeError, fromWire } from "./errors.js";
 import { Heap } from "./heap.js";
 import { decode, encode } from "./json.js";
 import { Leaf, type Work, awaitTree } from "./leaf.js";
@@ -43,8 +43,9 @@ const PATIENCE_MS = 100;
 const BEGUN_MAX = 5_000;
 
 export class Dispatch {
-  readonly leaves = new Map<string, Leaf>();
-  readonly pending = new Map<string, Pending>();
+  /** Steps that were asked for and have no entry. */
+  private readonly leaves = new Map<string, Leaf>();
+  private readonly pending = new Map<string, Pending>();
   readonly seeded: Seeded;
   readonly bodies: Bodies;
   readonly checkpoints: Checkpoints;
@@ -55,7 +56,7 @@ export class Dispatch {
   closing = false;
   startedAt: number;
   /** Entries that nobody asked for yet. */
-  readonly unasked = new Map<string, Entry>();
+  private readonly unasked = new Map<string, Entry>();
   private readonly parked = new Set<Leaf>();
   private readonly occurrences = new Map<string, number>();
   private readonly recorded = new Heap<[Leaf, Entry]>(([, entry]) => entry.seq);
@@ -99,7 +100,7 @@ export class Dispatch {
     try {
       this.take(this.invoke.journal.entries);
       await this.checkpoints.readPages(this.invoke.journal);
-      void this.execute();
+      if (!this.over) void this.execute();
       return await this.reply;
     } finally {
       this.over = true;
@@ -141,15 +142,16 @@ export class Dispatch {
   ask(name: string, kind: Kind, work: Work): Leaf["promise"] {
     if (this.over || this.terminal) return new Leaf("", kind, work).promise;
     checkName(name);
+    if (this.bodies.within) throw new NonRetriable(`step ${name} was asked for within step ${this.bodies.within}: a step cannot contain steps`);
     const occurrence = this.occurrences.get(name) ?? 0;
     this.occurrences.set(name, occurrence + 1);
     const leaf = new Leaf(`${name}#${occurrence}`, kind, work);
-    this.leaves.set(leaf.key, leaf);
     const entry = this.unasked.get(leaf.key);
     if (entry) {
       this.unasked.delete(leaf.key);
       this.accept(leaf, entry);
     } else {
+      this.leaves.set(leaf.key, leaf);
       this.plan(leaf);
     }
     this.graced = false;
@@ -188,6 +190,7 @@ export class Dispatch {
       if (!leaf.settled) this.accept(leaf, entry);
       else if (!agrees(leaf, entry)) return this.halt(`${entry.key} was recorded by another execution`);
       leaf.encoded = undefined;
+      this.leaves.delete(entry.key);
     }
     if (entries.length > 0) this.schedule();
   }
@@ -215,6 +218,7 @@ export class Dispatch {
     this.scheduled = false;
     if (this.over) return;
     if (this.terminal) return this.pump();
+    if (this.checkpoints.half) this.checkpoints.flush();
     const next = this.recorded.pop() ?? this.early.shift();
     if (next) {
       this.settle(...next);
@@ -300,7 +304,7 @@ export class Dispatch {
     if (checkpoints.wanted(bodies.running, this.held)) return checkpoints.flush();
     if (bodies.running > 0) return;
     if (this.held) return this.end(checkpoints.drain());
-    if (this.parked.size === 0) return;
+    if (this.parked.size === 0) return this.stall();
     if (!this.graced) {
       // Code that does something short besides its steps gets a turn before the run is parked.
       this.graced = true;
@@ -312,18 +316,23 @@ export class Dispatch {
   private park() {
     const { checkpoints } = this;
     try {
-      const tree = checkpoints.decisive ? undefined : awaitTree(this.parked, this.finished);
-      this.end(checkpoints.drain(), tree);
+      const tree = awaitTree(this.parked, this.finished);
+      if (checkpoints.decisive) this.end(checkpoints.drain());
+      else if (tree === undefined) this.stall();
+      else this.end(checkpoints.drain(), tree);
     } catch (error) {
       this.end([...checkpoints.drain(), `{"op":"fail","error":${encodeError(error)}}`]);
     }
   }
 
+  /** The code waits for something that is no step: it gets the time that there is. */
+  private stall() {
+    if (this.closing) this.end(this.checkpoints.drain());
+  }
+
   private close() {
     this.closing = true;
     this.schedule();
-    // Code that waits for something else than steps is told apart from one that waits for a step by nobody: it gets the budget's end.
-    if (this.bodies.running === 0 && !this.checkpoints.busy && this.parked.size === 0 && !this.terminal) this.end(this.checkpoints.drain());
   }
 
   private diverge(expected: { key: string; kind: Kind }[], asked: Leaf[]): void {

@@ -42,13 +42,17 @@ export interface Served {
 /** What `batched` means if nothing else is said. */
 const BATCHED = { everyMs: 50, maxSteps: 20 };
 const PROTOCOL = 1;
+/** How many answers are kept, and of what length: signatures are good for five minutes. */
+const REMEMBERED = 1_000;
+const REMEMBERED_CHARACTERS = 4_096;
+const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 export class Endpoint {
   private readonly workflows = new Map<string, AnyWorkflow>();
   private readonly settings: Settings;
   private verify: ReturnType<typeof verifier> | undefined;
-  /** A dispatch that is delivered twice while it runs is run once. */
-  private readonly running = new Map<string, Promise<Served>>();
+  /** What dispatches were answered with, or will be: one that is delivered twice, or replayed by somebody, is run once. */
+  private readonly dispatches = new Map<string, Promise<Served>>();
 
   constructor(
     private readonly options: ServeOptions,
@@ -83,7 +87,7 @@ export class Endpoint {
       return this.failed(error);
     }
     try {
-      const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(body);
+      const text = UTF8.decode(body);
       id = this.verify(text, headers);
       request = JSON.parse(text) as Describe | Invoke;
     } catch (error) {
@@ -97,10 +101,14 @@ export class Endpoint {
   }
 
   private once(id: string, invoke: Invoke, limits?: { budgetMs: number }): Promise<Served> {
-    const known = this.running.get(id);
+    const known = this.dispatches.get(id);
     if (known) return known;
-    const served = this.invoke(invoke, limits).finally(() => this.running.delete(id));
-    this.running.set(id, served);
+    const served = this.invoke(invoke, limits);
+    this.dispatches.set(id, served);
+    void served.then(({ status, body }) => {
+      if (status !== 200 || body.length > REMEMBERED_CHARACTERS) this.dispatches.delete(id);
+      else if (this.dispatches.size > REMEMBERED) this.dispatches.delete(this.dispatches.keys().next().value!);
+    });
     return served;
   }
 

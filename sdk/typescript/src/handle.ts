@@ -49,6 +49,8 @@ export class RunHandle<Output = unknown, S extends Signals = Signals> {
   constructor(
     private readonly tikku: Tikku,
     readonly id: string,
+    /** Whether the start found the run that an earlier one had made. */
+    readonly deduplicated = false,
   ) {}
 
   get(): Promise<Run<Output>> {
@@ -66,7 +68,7 @@ export class RunHandle<Output = unknown, S extends Signals = Signals> {
   }
 
   /** Answers an approval; `key` is its name and occurrence (`ok#0`), or the name alone for the first. */
-  async approve(key: string, answer: { approve: boolean; data?: unknown }): Promise<void> {
+  async approve(key: string, answer: { approve: boolean; data?: unknown; by?: string }): Promise<void> {
     await this.call("post", "/approvals/{key}", answer, { key: key.includes("#") ? key : `${key}#0` });
   }
 

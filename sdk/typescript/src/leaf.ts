@@ -106,41 +106,54 @@ export interface Body {
   options?: object;
 }
 
-/** Finds the tree that tells when the code can go on. `over` are the functions of combinators that have their answer. */
+interface Join {
+  leaves: Leaf[];
+  resolves: Set<unknown>;
+}
+
+/**
+ * Finds the tree that tells when the code can go on; undefined if it waits for none of the steps. `over` are the functions of combinators that have their answer.
+ * Throws a RangeError for more leaves than a tree may have.
+ */
 export function awaitTree(leaves: Iterable<Leaf>, over: Set<unknown>): Tree | undefined {
-  const alone: string[] = [];
-  const groups = new Map<unknown, { keys: string[]; resolves: Set<unknown> }>();
-  const unobserved: string[] = [];
+  const alone = new Set<string>();
+  const joins = new Map<unknown, Join>();
   for (const leaf of leaves) {
     const { promise, key } = leaf;
-    if (promise.open || promise.alone || !observable) {
-      alone.push(key);
-      continue;
-    }
-    if (!promise.observers) unobserved.push(key);
-    else if (!group(key, promise.observers, groups, over)) alone.push(key);
+    if (promise.open || promise.alone || !observable) alone.add(key);
+    else if (promise.observers && !join(leaf, promise.observers, joins, over)) alone.add(key);
   }
   const trees: Tree[] = [];
-  for (const { keys, resolves } of groups.values()) {
-    if (keys.length > 1 && (resolves.size === keys.length || resolves.has(undefined))) trees.push({ all: keys });
-    else alone.push(...keys);
+  for (const [reject, { leaves: joined, resolves }] of joins) {
+    const keys = joined.map(({ key }) => key);
+    const isAll = keys.length > 1 && (resolves.size === keys.length || resolves.has(undefined));
+    if (isAll) trees.push({ all: keys });
+    if (!isAll || (typeof reject === "function" && isMixed(joined))) for (const leaf of joined) if (!isAll || mayFail(leaf)) alone.add(leaf.key);
   }
-  trees.push(...new Set(alone));
-  // Nobody waits for these yet; but a run that waits for nothing would be dispatched at once.
-  if (trees.length === 0) trees.push(...unobserved);
+  trees.push(...alone);
   return limited(trees);
 }
 
+/** Promise.all throws the first failure at once: that of a child must not wait for a sleep of 30 days. Children by themselves are over soon enough, and are waited for together. */
+function isMixed(leaves: Leaf[]): boolean {
+  return leaves.some(mayFail) && !leaves.every(mayFail);
+}
+
+/** Whether its failure comes from elsewhere. A step that runs here fails in a dispatch. */
+function mayFail({ kind, work }: Leaf): boolean {
+  return kind === "child" || kind === "fetch" || (kind === "signal" && work.read !== undefined);
+}
+
 /** Adds a leaf to the joins that wait for it, or answers false when something else waits for it too. */
-function group(key: string, observers: Observer[], groups: Map<unknown, { keys: string[]; resolves: Set<unknown> }>, over: Set<unknown>): boolean {
+function join(leaf: Leaf, observers: Observer[], joins: Map<unknown, Join>, over: Set<unknown>): boolean {
   const open = observers.filter(({ combinator, resolve, reject }) => !(combinator && (over.has(resolve) || over.has(reject))));
   if (open.some((observer) => !isCombinator(observer))) return false;
   for (const { resolve, reject } of open) {
-    const known = groups.get(reject);
-    if (!known) groups.set(reject, { keys: [key], resolves: new Set([resolve]) });
+    const known = joins.get(reject);
+    if (!known) joins.set(reject, { leaves: [leaf], resolves: new Set([resolve]) });
     else {
       known.resolves.add(resolve);
-      if (known.keys.at(-1) !== key) known.keys.push(key);
+      if (known.leaves.at(-1) !== leaf) known.leaves.push(leaf);
     }
   }
   return true;

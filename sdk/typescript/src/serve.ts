@@ -11,7 +11,10 @@ export interface FetchHandler {
 
 /** Serves workflows to the engine. Register the address once: `tikku.apps.put(name, { url })`. */
 export function serve(options: ServeOptions): FetchHandler {
-  const endpoint = new Endpoint(options);
+  return fetchHandler(new Endpoint(options));
+}
+
+export function fetchHandler(endpoint: Endpoint): FetchHandler {
   const handle = async (request: Request, second?: unknown): Promise<Response> => {
     if (request.method === "GET" || request.method === "HEAD") return response(greeting());
     if (request.method !== "POST") return response(problem(405, "method-not-allowed", "the engine sends POST"));

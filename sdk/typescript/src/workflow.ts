@@ -63,23 +63,23 @@ export type SignalsOf<W> = W extends { readonly types?: { signals: infer S } } ?
 
 const NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$/;
 
+type Returns<Output, Result> = Output extends StandardSchemaV1 ? InputOf<Output> | Promise<InputOf<Output>> : Result | Promise<Result>;
+type Given<Output, Result> = Output extends StandardSchemaV1 ? OutputOf<Output> : Result;
+
 /** Defines a workflow. Its code may be run any number of times: what is to happen once belongs into steps. */
-export function workflow<
-  Result,
-  const Name extends string,
-  Input extends StandardSchemaV1 | undefined = undefined,
-  Output extends StandardSchemaV1 | undefined = undefined,
-  S extends Signals = Record<never, never>,
->(
-  options: WorkflowOptions<Input, Output, S> & { name: Name },
-  handler: (
-    step: Step<S>,
-    input: Input extends StandardSchemaV1 ? OutputOf<Input> : any,
-    context: RunContext,
-  ) => (Output extends StandardSchemaV1 ? InputOf<Output> | Promise<InputOf<Output>> : Result | Promise<Result>),
-): Workflow<Input extends StandardSchemaV1 ? InputOf<Input> : any, Output extends StandardSchemaV1 ? OutputOf<Output> : Result, S> & { readonly name: Name } {
-  if (!NAME.test(options.name)) throw new TypeError(`${JSON.stringify(options.name)} cannot name a workflow: 1 to 128 characters of A-Z a-z 0-9 . _ -, not beginning with a full stop`);
-  const version = options.version ?? "1";
-  if (version.length < 1 || version.length > 64) throw new TypeError(`the version of ${options.name} must have 1 to 64 characters`);
-  return { name: options.name, version, options: options as unknown as WorkflowOptions, handler: handler as never };
+export function workflow<const Name extends string, Input extends StandardSchemaV1, Result, Output extends StandardSchemaV1 | undefined = undefined, S extends Signals = Record<never, never>>(
+  options: WorkflowOptions<Input, Output, S> & { name: Name; input: Input },
+  handler: (step: Step<S>, input: OutputOf<Input>, context: RunContext) => Returns<Output, Result>,
+): Workflow<InputOf<Input>, Given<Output, Result>, S> & { readonly name: Name };
+/** Without a schema the input has the type that the code gives it, and nothing checks it. */
+export function workflow<const Name extends string, Input, Result, Output extends StandardSchemaV1 | undefined = undefined, S extends Signals = Record<never, never>>(
+  options: WorkflowOptions<undefined, Output, S> & { name: Name; input?: undefined },
+  handler: (step: Step<S>, input: Input, context: RunContext) => Returns<Output, Result>,
+): Workflow<Input, Given<Output, Result>, S> & { readonly name: Name };
+export function workflow(options: object, handler: (...all: never[]) => unknown): any {
+  const given = options as WorkflowOptions;
+  if (!NAME.test(given.name)) throw new TypeError(`${JSON.stringify(given.name)} cannot name a workflow: 1 to 128 characters of A-Z a-z 0-9 . _ -, not beginning with a full stop`);
+  const version = given.version ?? "1";
+  if (version.length < 1 || version.length > 64) throw new TypeError(`the version of ${given.name} must have 1 to 64 characters`);
+  return { name: given.name, version, options: given, handler };
 }

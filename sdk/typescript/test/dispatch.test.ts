@@ -467,6 +467,12 @@ describe("replay", () => {
     expect(engine.sent).toHaveLength(0);
   });
 
+  test("a step within a step is refused, instead of waiting for itself", async () => {
+    const flow = workflow({ name: "flow" }, (step) => step.run("outer", () => step.sleep("inner", "1h")));
+    const reply = await dispatch(flow, invoke(), { mode: "each" });
+    expect(reply.ops).toMatchObject([{ op: "fail", error: { name: "NonRetriable", message: "step inner was asked for within step outer#0: a step cannot contain steps" } }]);
+  });
+
   test("a failed step that nobody waits for does not end the process", async () => {
     const flow = workflow({ name: "flow" }, async (step) => {
       void step.run("bad", () => {

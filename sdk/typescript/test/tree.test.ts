@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 
 import { workflow } from "../src/index.js";
 import type { Step } from "../src/index.js";
-import { dispatch, invoke, ok } from "./fake.js";
+import { dispatch, invoke, ok, wait } from "./fake.js";
 
 /** The tree that a run is parked with. */
 async function parked(code: (step: Step) => Promise<unknown>, journal = invoke().journal.entries) {
@@ -37,6 +37,12 @@ describe("joins", () => {
     expect(await parked((step) => step.all(sleeps(step, "a", "b")))).toEqual({ all: ["a#0", "b#0"] });
     expect(await parked((step) => step.allSettled(sleeps(step, "a", "b")))).toEqual({ all: ["a#0", "b#0"] });
     expect(await parked((step) => step.race(sleeps(step, "a", "b")))).toEqual({ any: ["a#0", "b#0"] });
+  });
+
+  test("the failure of a child is not kept waiting by a sleep next to it", async () => {
+    const code = (step: Step) => [step.invoke("child", "other"), step.sleep("long", "30d")] as const;
+    expect(await parked((step) => Promise.all(code(step)))).toEqual({ any: [{ all: ["child#0", "long#0"] }, "child#0"] });
+    expect(await parked((step) => step.all(code(step)))).toEqual({ all: ["child#0", "long#0"] });
   });
 
   test("two joins are two lists", async () => {
@@ -136,12 +142,26 @@ describe("what nobody waits for wakes nobody", () => {
     expect(await parked(code, [{ seq: 1, key: "a#0", kind: "child", state: "error", error: { name: "ChildFailed", message: "no" } }])).toBe("next#0");
   });
 
-  test("unless there is nothing else", async () => {
-    const tree = await parked(async (step) => {
-      sleeps(step, "a", "b");
+  test("code that waits for something else is given the time of the dispatch, and then called again", async () => {
+    const code = workflow({ name: "flow" }, async (step) => {
+      sleeps(step as Step, "a", "b");
       await new Promise(() => {});
     });
-    expect(tree).toEqual({ any: ["a#0", "b#0"] });
+    const startedAt = Date.now();
+    const reply = await dispatch(code, invoke({ run: { budgetMs: 200 } }));
+    expect(Date.now() - startedAt).toBeGreaterThanOrEqual(150);
+    expect(reply.ops).toHaveLength(2);
+    expect(reply.await).toBeUndefined();
+  });
+
+  test("and goes on when that comes", async () => {
+    const tree = await parked(async (step) => {
+      const nap = step.sleep("nap", "1h");
+      await wait(30);
+      await step.waitForSignal("go");
+      await nap;
+    });
+    expect(tree).toBe("go#0");
   });
 });
 

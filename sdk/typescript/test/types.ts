@@ -41,6 +41,15 @@ export const parent = workflow({ name: "parent" }, async (step, input: { n: numb
   return input.n;
 });
 
+export async function starts(tikku: Tikku) {
+  await tikku.start(parent, { n: 1 });
+  // @ts-expect-error the code says what it takes
+  await tikku.start(parent, { n: "1" });
+}
+// Without a schema and a type nothing is known of the input.
+// @ts-expect-error it may have no id
+export const loose = workflow({ name: "loose" }, async (_step, input) => input.id);
+
 // An output that the schema describes.
 export const checked = workflow({ name: "checked", output: z.object({ n: z.number() }) }, async () => ({ n: 1 }));
 // @ts-expect-error the output has another type

@@ -41,7 +41,7 @@ async function perform(step: Step, statement: Statement, begun: string[]): Promi
   if ("sleep" in statement) return step.sleep(statement["sleep"], statement["ms"]);
   if ("signal" in statement) {
     const { signal, timeoutMs } = statement;
-    const value = await step.waitForSignal(signal, timeoutMs === undefined ? {} : { timeout: timeoutMs });
+    const value = await step.waitForSignal(signal, (timeoutMs === undefined ? {} : { timeout: timeoutMs }) as { timeout: number });
     return value === undefined ? "timeout" : value;
   }
   if ("child" in statement) return step.invoke(statement["child"], statement["workflow"] as string);

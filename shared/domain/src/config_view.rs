@@ -31,7 +31,9 @@ pub struct EndpointView {
     pub id: String,
     /// Destination; null when it starts a workflow.
     pub url: Option<String>,
-    /// The workflow that it starts.
+    /// The workflow that it starts; absent with a url.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
     pub workflow: Option<String>,
     /// HTTP method.
     pub method: Option<String>,

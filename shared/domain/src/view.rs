@@ -54,7 +54,7 @@ pub struct FanoutMessage {
     pub status: String,
     /// The endpoint's destination; null when it starts a workflow.
     pub url: Option<String>,
-    /// The workflow that the endpoint starts.
+    /// The workflow that the endpoint starts; absent with a url.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false)]
     pub workflow: Option<String>,

@@ -94,7 +94,7 @@ pub fn parse_describe(json: &[u8]) -> Read<Described> {
     let list = Path::Name(&object.path, "workflows");
     let mut workflows = Vec::new();
     let mut seen = HashSet::new();
-    for (index, raw) in object.array("workflows", limits::WORKFLOWS_MAX)?.into_iter().enumerate() {
+    for (index, raw) in object.required_array("workflows", limits::WORKFLOWS_MAX)?.into_iter().enumerate() {
         let one = Object::of(raw, Path::Index(&list, index))?;
         let served = served(&one)?;
         if !seen.insert((served.name.clone(), served.version.clone())) {

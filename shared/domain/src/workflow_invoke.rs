@@ -126,4 +126,4 @@ fn entries(w: &mut Writer, entries: &[Entry]) {
 
 #[cfg(test)]
 #[path = "workflow_invoke_tests.rs"]
-mod tests;
+pub(crate) mod tests;

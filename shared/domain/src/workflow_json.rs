@@ -165,6 +165,14 @@ impl<'a, 'p> Object<'a, 'p> {
         }
     }
 
+    /// The same, which must be there.
+    pub(crate) fn required_array(&self, name: &str, most: usize) -> Result<Vec<&'a RawValue>, ProtocolError> {
+        if self.raw(name).is_none() {
+            return Err(self.broken(name, "is required"));
+        }
+        self.array(name, most)
+    }
+
     /// JSON of at most so many bytes and [`crate::limits::ERROR_LEVELS_MAX`] levels, as it is written.
     pub(crate) fn shallow(&self, name: &str, bytes_max: usize) -> Result<Option<&'a str>, ProtocolError> {
         let Some(raw) = self.raw(name) else { return Ok(None) };

@@ -97,7 +97,7 @@ fn have(object: &Object<'_, '_>) -> Result<i32, ProtocolError> {
 
 fn said(object: &Object<'_, '_>, rules: &Rules<'_>) -> Result<Vec<Said>, ProtocolError> {
     let list = Path::Name(&object.path, "ops");
-    let entries = object.array("ops", OPS_MAX)?;
+    let entries = object.required_array("ops", OPS_MAX)?;
     let one = |(index, raw): (usize, _)| workflow_ops::read(&Object::of(raw, Path::Index(&list, index))?, rules);
     entries.into_iter().enumerate().map(one).collect()
 }

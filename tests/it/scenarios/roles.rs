@@ -8,19 +8,29 @@ use super::{SOON, message};
 use crate::api::{Answer, Api};
 use crate::endpoint::{Endpoint, Reply};
 use crate::host::{ALL, Deployment, on};
+use crate::workflow_endpoint::{Flow, until, waits};
 
-/// The smallest role that each route needs; `open` needs no key.
-const RULES: [(&str, &str, &str); 50] = [
+/// The smallest role that each route needs; `open` needs no key, `fence` the token of a dispatch, `resume` that of a resume URL.
+const RULES: [(&str, &str, &str); 78] = [
     ("get", "/healthz", "open"),
     ("get", "/openapi.json", "open"),
     ("get", "/v1/account", "read"),
     ("patch", "/v1/account", "admin"),
+    ("get", "/v1/approvals", "read"),
+    ("get", "/v1/apps", "read"),
+    ("delete", "/v1/apps/{name}", "admin"),
+    ("get", "/v1/apps/{name}", "read"),
+    ("put", "/v1/apps/{name}", "admin"),
+    ("post", "/v1/apps/{name}/describe", "publish"),
     ("get", "/v1/breakers", "read"),
     ("get", "/v1/breakers/{id}", "read"),
     ("post", "/v1/breakers/{id}/reset", "admin"),
     ("get", "/v1/dlq", "read"),
     ("post", "/v1/dlq/delete", "publish"),
     ("post", "/v1/dlq/retry", "publish"),
+    ("get", "/v1/events", "read"),
+    ("post", "/v1/events", "publish"),
+    ("get", "/v1/events/{id}", "read"),
     ("get", "/v1/fanouts", "read"),
     ("delete", "/v1/fanouts/{name}", "publish"),
     ("get", "/v1/fanouts/{name}", "read"),
@@ -51,6 +61,22 @@ const RULES: [(&str, &str, &str); 50] = [
     ("patch", "/v1/publish/{destination}", "publish"),
     ("post", "/v1/publish/{destination}", "publish"),
     ("put", "/v1/publish/{destination}", "publish"),
+    ("get", "/v1/runs", "read"),
+    ("post", "/v1/runs/cancel", "publish"),
+    ("get", "/v1/runs/{id}", "read"),
+    ("post", "/v1/runs/{id}/approvals/{key}", "publish"),
+    ("post", "/v1/runs/{id}/cancel", "publish"),
+    ("post", "/v1/runs/{id}/checkpoint", "fence"),
+    ("post", "/v1/runs/{id}/fork", "publish"),
+    ("get", "/v1/runs/{id}/journal", "fence"),
+    ("post", "/v1/runs/{id}/pause", "publish"),
+    ("post", "/v1/runs/{id}/resume", "publish"),
+    ("get", "/v1/runs/{id}/resume/{name}", "resume"),
+    ("post", "/v1/runs/{id}/resume/{name}", "resume"),
+    ("post", "/v1/runs/{id}/retry", "publish"),
+    ("post", "/v1/runs/{id}/signals/{name}", "publish"),
+    ("get", "/v1/runs/{id}/steps", "read"),
+    ("post", "/v1/runs/{id}/wake", "publish"),
     ("get", "/v1/schedules", "read"),
     ("post", "/v1/schedules", "publish"),
     ("delete", "/v1/schedules/{id}", "publish"),
@@ -61,10 +87,14 @@ const RULES: [(&str, &str, &str); 50] = [
     ("post", "/v1/schedules/{id}/run", "publish"),
     ("get", "/v1/signing-secret", "admin"),
     ("post", "/v1/signing-secret/rotate", "admin"),
+    ("get", "/v1/workflows", "read"),
+    ("get", "/v1/workflows/{name}", "read"),
+    ("post", "/v1/workflows/{name}/runs", "publish"),
 ];
 
 /// Routes whose parameter names what the call itself makes, or where it goes: for these another account's name is as good as any.
-const MAKES: [(&str, &str); 3] = [("put", "/v1/fanouts/{name}"), ("put", "/v1/flows/{key}"), ("*", "/v1/publish/{destination}")];
+const MAKES: [(&str, &str); 4] =
+    [("put", "/v1/apps/{name}"), ("put", "/v1/fanouts/{name}"), ("put", "/v1/flows/{key}"), ("*", "/v1/publish/{destination}")];
 
 /// What the document says, in the shape of [`RULES`].
 async fn documented(api: &Api) -> BTreeMap<(String, String), String> {
@@ -77,7 +107,8 @@ async fn documented(api: &Api) -> BTreeMap<(String, String), String> {
                 None => default.clone(),
                 Some(security) => security[0]["key"][0].clone(),
             };
-            rules.insert((method.clone(), path.clone()), role.as_str().unwrap_or("open").to_owned());
+            let token = ["fence", "resume"].into_iter().find(|token| operation["security"][0].get(token).is_some());
+            rules.insert((method.clone(), path.clone()), role.as_str().or(token).unwrap_or("open").to_owned());
         }
     }
     rules
@@ -87,9 +118,14 @@ async fn documented(api: &Api) -> BTreeMap<(String, String), String> {
 fn fill(path: &str, things: &BTreeMap<&str, String>) -> String {
     let room = path.split('/').nth(2).unwrap_or_default();
     let id = if path.contains("/endpoints/") { "endpoint" } else { room };
+    let (name, key) = match room {
+        "runs" => ("signal", "approval"),
+        "apps" | "workflows" => (room, "flows"),
+        _ => ("fanouts", "flows"),
+    };
     let of = |name: &str| things.get(name).unwrap_or_else(|| panic!("{path}: this test has no {name}"));
     let mut filled = path.to_owned();
-    for (parameter, thing) in [("{id}", id), ("{name}", "fanouts"), ("{key}", "flows"), ("{destination}", "destination")] {
+    for (parameter, thing) in [("{id}", id), ("{name}", name), ("{key}", key), ("{destination}", "destination")] {
         if filled.contains(parameter) {
             filled = filled.replace(parameter, of(thing));
         }
@@ -109,6 +145,12 @@ fn nothing() -> BTreeMap<&'static str, String> {
         ("fanouts", "nothing".to_owned()),
         ("flows", "nothing".to_owned()),
         ("destination", "nothing".to_owned()),
+        ("apps", "nothing".to_owned()),
+        ("workflows", "nothing".to_owned()),
+        ("runs", id("run")),
+        ("events", id("evt")),
+        ("signal", "nothing".to_owned()),
+        ("approval", "nothing".to_owned()),
     ])
 }
 
@@ -116,6 +158,7 @@ async fn call(api: &Api, method: &str, path: &str) -> Answer {
     // Where a body must be right before the thing is looked for.
     let body = match path.split('/').collect::<Vec<_>>()[..] {
         [_, _, "fanouts", _, "endpoints", ..] => json!({ "url": "http://127.0.0.1:9/theirs" }),
+        [_, _, "apps", _] => json!({ "url": "http://127.0.0.1:9/theirs" }),
         [_, _, "schedules", _] => json!({ "name": "theirs", "everySeconds": 86_400, "url": "http://127.0.0.1:9/theirs" }),
         _ => json!({}),
     };
@@ -154,7 +197,17 @@ fn a_role_too_small_is_403_and_no_key_is_401_on_every_route() {
             let filled = fill(path, &nothing());
             for stranger in [&no_key, &wrong_key] {
                 let answer = call(stranger, method, &filled).await;
-                if needs == "open" { drop(answer.expect(200)) } else { refused(answer, 401, &format!("{method} {path} without a key")) }
+                match needs {
+                    "open" => drop(answer.expect(200)),
+                    // A URL without its token opens nothing.
+                    "resume" => refused(answer, 403, &format!("{method} {path} without its token")),
+                    _ => refused(answer, 401, &format!("{method} {path} without a key")),
+                }
+            }
+            if ["fence", "resume"].contains(&needs) {
+                let status = if needs == "fence" { 401 } else { 403 };
+                refused(call(&api, method, &filled).await, status, &format!("{method} {path} with a key instead of its token"));
+                continue;
             }
             for (role, api) in &keys {
                 let answer = call(api, method, &filled).await;
@@ -185,7 +238,18 @@ async fn things(d: &Deployment, api: &Api) -> BTreeMap<&'static str, String> {
             "insert into tikku.breaker (account_id, destination, window_at) values ('{account}', 'http://127.0.0.1:9/ours', tikku.clock_now()) returning replace(id::text, '-', '')"
         ))
         .await;
+    let op = json!([{ "op": "approval", "key": "ours#0" }]);
+    let flow = Flow::serve(api, [waits(&op, &json!("ours#0"))]).await;
+    let run = flow.start(&json!({})).await;
+    until(api, &run, "waiting").await;
+    let event = api.post("/v1/events", &json!({ "name": "ours" })).await.expect(202).json();
     BTreeMap::from([
+        ("apps", flow.name.clone()),
+        ("workflows", flow.name),
+        ("runs", run),
+        ("events", text(&event["id"])),
+        ("signal", "ours".to_owned()),
+        ("approval", "ours%230".to_owned()),
         ("messages", message_id),
         ("keys", key_id),
         ("schedules", text(&schedule["id"])),
@@ -203,7 +267,8 @@ fn another_accounts_key_sees_404_for_every_id_of_ours_on_every_route() {
         let (ours, stranger) = (d.new_account("roles-owner"), d.new_account("roles-stranger"));
         let things = things(d, &ours).await;
         let makes = |method: &str, path: &str| MAKES.iter().any(|(m, p)| (*m == "*" || *m == method) && *p == path);
-        let routes: BTreeSet<_> = documented(&ours).await.into_keys().filter(|(m, p)| p.contains('{') && !makes(m, p)).collect();
+        let documented = documented(&ours).await.into_iter().filter(|(_, role)| !["fence", "resume"].contains(&role.as_str()));
+        let routes: BTreeSet<_> = documented.map(|(route, _)| route).filter(|(m, p)| p.contains('{') && !makes(m, p)).collect();
         let look = async || {
             let mut seen = Vec::new();
             for (method, path) in &routes {

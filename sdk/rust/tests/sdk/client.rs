@@ -12,7 +12,7 @@ use tikku::{ClientError, Host, Message, NoAnswer, Published, Start, Tikku, Workf
 
 type Sent = (String, String, Value);
 
-/// Answers in order; notes what was sent.
+/// Answers in order, status 0 being none; notes what was sent.
 #[derive(Clone, Default)]
 struct Scripted {
     answers: Arc<Mutex<Vec<(u16, Value)>>>,
@@ -25,8 +25,8 @@ impl Host for Scripted {
         let body = serde_json::from_slice(request.body()).unwrap_or_default();
         self.sent.lock().unwrap().push((request.method().to_string(), request.uri().to_string(), body));
         let (status, answer) = self.answers.lock().unwrap().remove(0);
-        let response = Response::builder().status(status).body(Bytes::from(answer.to_string())).unwrap();
-        std::future::ready(if status == 0 { Err(NoAnswer("refused".to_owned())) } else { Ok(response) }).boxed()
+        let response = Response::builder().status(status).body(Bytes::from(answer.to_string()));
+        std::future::ready(response.map_err(|_| NoAnswer("refused".to_owned()))).boxed()
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use futures_util::future::{Either, join_all, select};
+use futures_util::future::{Either, join, join_all, select};
 use serde_json::{Value, json};
 use tikku::{Backoff, Checkpoint, Failure, Step, StepError, Workflow};
 
@@ -53,7 +53,13 @@ async fn batched_records_after_so_many_steps_and_after_so_long() {
     });
     let engine = Engine::new(Vec::new());
     engine.drive(&engine.serve(slow, batched), "slow", NULL).await;
-    assert_eq!(sizes(&engine), [1, 2]);
+    assert_eq!(sizes(&engine), [2], "the first result waits for a second, the last two travel in the reply");
+}
+
+/// Another hand writes into the journal while the dispatch is under way.
+async fn record_at(engine: &Engine, ms: u64, key: &str, entry: Value) {
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+    engine.state().record(key, entry);
 }
 
 fn sizes(engine: &Engine) -> Vec<usize> {
@@ -72,9 +78,9 @@ async fn a_batched_result_waits_for_its_record_while_the_engine_could_decide_a_r
     });
     let engine = Engine::new(Vec::new());
     let serve = engine.serve(race, Checkpoint::Batched { every: Duration::from_secs(1), max_steps: 9 });
-    let dispatch = engine.dispatch(&serve, "race", NULL);
-    engine.state().record("go#0", json!({ "kind": "signal", "state": "ok", "value": null }));
-    assert_eq!(dispatch.await["ops"].as_array().unwrap().last().unwrap()["value"], "signal");
+    let signal = json!({ "kind": "signal", "state": "ok", "value": null });
+    let (reply, ()) = join(engine.dispatch(&serve, "race", NULL), record_at(&engine, 5, "go#0", signal)).await;
+    assert_eq!(reply["ops"].as_array().unwrap().last().unwrap()["value"], "signal");
 }
 
 #[tokio::test(start_paused = true)]
@@ -213,8 +219,9 @@ async fn a_long_journal_is_read_in_pages_before_anything_new_begins() {
     engine.state().page_entries = 10;
     let (end, dispatches) = engine.drive(&engine.serve(count(26), Checkpoint::Each), "count", NULL).await;
     assert_eq!((&end["value"], dispatches), (&json!(26), 1));
-    assert_eq!((engine.state().pages.len(), sizes(&engine)), (2, vec![1]));
-    assert_eq!(engine.state().checkpoints[0].1["have"], 25);
+    let state = engine.state();
+    assert_eq!((state.pages.len(), state.checkpoints.len()), (2, 1));
+    assert_eq!(state.checkpoints[0].1["have"], 25);
 }
 
 #[tokio::test(start_paused = true)]
@@ -227,9 +234,8 @@ async fn a_result_that_contradicts_the_record_is_not_built_upon() {
     });
     let engine = Engine::new(Vec::new());
     let serve = engine.serve(twice, Checkpoint::BATCHED);
-    let dispatch = engine.dispatch(&serve, "twice", NULL);
-    engine.state().record("first#0", json!({ "kind": "run", "state": "ok", "value": 2 }));
-    let reply = dispatch.await;
+    let other = json!({ "kind": "run", "state": "ok", "value": 2 });
+    let (reply, ()) = join(engine.dispatch(&serve, "twice", NULL), record_at(&engine, 5, "first#0", other)).await;
     assert_eq!(reply["ops"], json!([]));
     let (end, _) = engine.drive(&serve, "twice", NULL).await;
     assert_eq!(end["value"], 12);

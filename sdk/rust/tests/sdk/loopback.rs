@@ -48,7 +48,8 @@ async fn an_axum_endpoint_checkpoints_to_the_engine_over_http() {
     assert_eq!((response.status(), &response.headers()["content-type"]), (StatusCode::OK, &"application/json".parse().unwrap()));
     let reply: Value = serde_json::from_slice(response.body()).unwrap();
     assert_eq!(reply["ops"], json!([{ "op": "done", "value": { "charge": "before", "parcels": [0, 1, 2] } }]));
-    assert_eq!((engine.state().entries.len(), engine.state().checkpoints.len()), (4, 1));
+    assert_eq!(engine.state().entries.len(), 4);
+    assert_eq!(engine.state().checkpoints.len(), 1);
 
     let mut forged = axum::http::Request::post(format!("{url}/tikku")).body(Bytes::from_static(b"{}")).unwrap();
     forged.headers_mut().extend(parts.headers);
