@@ -19,6 +19,9 @@ import "./endpoint/pauses.mjs";
 import "./endpoint/outages.mjs";
 import "./endpoint/controls.mjs";
 import "./endpoint/policies.mjs";
+import "./endpoint/races.mjs";
+import "./endpoint/vectors.mjs";
+import "./endpoint/corners.mjs";
 
 const USAGE = "node conformance/endpoint.mjs --engine URL --key tk_live_... [--secret whsec_...] [--jobs 6] [--only PART] [--slow] [--json]";
 const given = options(USAGE, ["engine", "key", "secret", "jobs"], ["slow"]);
@@ -47,6 +50,7 @@ function context() {
   const apps = [];
   const t = {
     stage,
+    nonce,
     api: (...call) => stage.api(...call),
 
     /** An app with workflows that are given as {script, name?, ...fields of describe}. */

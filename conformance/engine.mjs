@@ -14,6 +14,7 @@ import "./engine/failures.mjs";
 import "./engine/values.mjs";
 import "./engine/waits.mjs";
 import "./engine/divergence.mjs";
+import "./engine/stress.mjs";
 
 const USAGE = "node conformance/engine.mjs --endpoint URL --secret whsec_... --mode each|batched|return [--only PART] [--json] [--strict]";
 const given = options(USAGE, ["endpoint", "secret", "mode"]);

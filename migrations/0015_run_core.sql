@@ -317,9 +317,6 @@ begin
   state := 'queued';
   due := p_now;
   if p_tree is null then
-    -- A retry that was asked for without a tree: not before it is due.
-    select coalesce(min(w.due_at), p_now), case when count(*) > 0 then 'retrying' else 'queued' end into due, state
-      from tikku.waiter w where w.run_id = p_run and w.kind in ('run', 'ai') and w.due_at > p_now;
     return;
   end if;
   awaits_left := tikku.awaits_count(p_run, p_tree);
@@ -493,10 +490,11 @@ begin
       into d.seqs, d.keys, d.kinds, d.states, d."values", d.errors, d.child_ids, d.seq
       from (
         select x.*, sum(coalesce(octet_length(x.value), 0) + coalesce(octet_length(x.error::text), 0) + octet_length(x.key) + 60) over (order by x.seq) as size
-          from (select * from tikku.entry y where y.run_id = p_run and y.seq > p_after order by y.seq limit 2000) x
+          from (select * from tikku.entry y where y.run_id = p_run and y.seq > p_after and y.seq <= p_last order by y.seq limit 2000) x
       ) e where e.size <= p_bytes;
   end if;
-  d.more := d.seq < p_last;
+  -- A retry leaves gaps behind: a higher number alone does not say that there is more.
+  d.more := d.seq < p_last and exists (select 1 from tikku.entry e where e.run_id = p_run and e.seq > d.seq and e.seq <= p_last);
   if d.planned > p_last then
     select json_agg(json_build_object('key', w.key, 'kind', w.kind, 'attempt', w.attempt,
         'waitMs', case when w.due_at < 'infinity' then tikku.ms_between(p_now, w.due_at) end) order by w.since, w.key)::text
@@ -565,7 +563,7 @@ begin
   d.renews := v.checkpoint <> 'return';
   d.lease_ms := case when d.renews then v.lease_ms else v.timeout_ms + 30000 end;
   if r.state = 'running' then
-    update tikku.run x set fence = d.fence, lease_ms = d.lease_ms, renewed_at = v_now, failures = 0 where x.id = p_run;
+    update tikku.run x set fence = d.fence, lease_ms = d.lease_ms, renewed_at = v_now, failures = 0, idle = x.idle + 1 where x.id = p_run;
   else
     update tikku.run x set state = 'running', fence = d.fence, kicks = 0, kick_until = null, lease_until = v_now + tikku.ms(d.lease_ms), lease_ms = d.lease_ms,
         renewed_at = v_now, started_at = coalesce(r.started_at, v_now), awaits = null, awaits_left = null, debounce = null
@@ -891,6 +889,7 @@ declare
   r tikku.run;
   k tikku.kick;
   e record;
+  v_tree jsonb;
   v_wait bigint;
 begin
   if 'event' = any(o_op) then
@@ -941,6 +940,12 @@ begin
     select o.op, o.value, o.error, o.detail into e from unnest(o_run, o_op, o_value, o_error, o_detail) as o(run, op, value, error, detail)
       where o.run = i and o.op in ('done', 'fail', 'continue');
     v_wait := null;
+    v_tree := p_awaits[i]::jsonb;
+    -- Retries alone, and nothing said of what to wait for: until the first is due.
+    if v_tree is null and 'retry' = any(o_op) then
+      select jsonb_build_object('any', jsonb_agg(o.key)) into v_tree from unnest(o_run, o_op, o_key) as o(run, op, key)
+        where o.run = i having bool_and(o.op = 'retry');
+    end if;
     if p_outcomes[i] = 'reply' and e.op is not null then
       if e.op = 'continue' then
         for k in select * from tikku.run_continue(r, e.value, e.detail::json, v_now, p_window_ms) loop
@@ -953,8 +958,7 @@ begin
         return next tikku.dispatched_kick(k);
       end loop;
     elsif p_outcomes[i] = 'reply' and p_again[i] and not r.pause_requested and r.idle = 0
-      and (p_awaits[i] is null or r.planned < r.next_seq or (select x.state = 'queued' from tikku.run_decide(r.id, p_awaits[i]::jsonb, v_now) x))
-      and not exists (select 1 from tikku.waiter w where p_awaits[i] is null and w.run_id = r.id and w.kind in ('run', 'ai') and w.due_at > v_now)
+      and (v_tree is null or r.planned < r.next_seq or (select x.state = 'queued' from tikku.run_decide(r.id, v_tree, v_now) x))
     then
       d := tikku.run_dispatch(r.id, p_haves[i], 16777216, p_window_ms);
       if d.verdict = 'started' then
@@ -964,7 +968,7 @@ begin
       -- Its version is not served any more: it is paused.
       v_wait := null;
     elsif p_outcomes[i] = 'reply' then
-      v_wait := tikku.run_replied(r, p_awaits[i]::jsonb, v_now, p_window_ms);
+      v_wait := tikku.run_replied(r, v_tree, v_now, p_window_ms);
     else
       v_wait := tikku.run_failed(r, p_outcomes[i], p_retry_ms[i], p_reasons[i], p_errors[i]::json, v_now, p_window_ms);
     end if;
@@ -974,7 +978,8 @@ begin
     d.account_id := r.account_id;
     d.wait_ms := v_wait;
     return next d;
-    if r.gate is not null then
+    -- The end of a run hands on its place itself.
+    if r.gate is not null and e.op is null then
       for k in select x.id, x.wait_ms, x.account_id, false from tikku.gate_next(r.account_id, r.gate, v_now) x loop
         return next tikku.dispatched_kick(k);
       end loop;
@@ -1186,6 +1191,10 @@ begin
       v_kicks := array[row(p_id, v_wait, a.account_id, false)::tikku.kick];
     end if;
   else
+    if r.planned >= r.next_seq then
+      -- What fell due meanwhile: a race against a sleep is decided now, not with the next dispatch.
+      perform tikku.run_timers(p_id, v_now);
+    end if;
     if v_count > 0 then
       v_kicks := array(select row(k.id, k.wait_ms, k.account_id, k.message)::tikku.kick
         from tikku.run_ops(array[p_id], v_now, array_fill(1, array[v_count]), o_op, o_key, o_kind, o_value, o_error, o_ms, o_attempt, o_ai, o_detail, p_window_ms) k
@@ -1227,6 +1236,7 @@ declare
   a tikku.checkpointed;
   d tikku.dispatched;
   r tikku.run;
+  v_next int;
   v_secret bytea;
   v_fence bigint := case when p_token ~ '^[0-9]{1,18}\.' then split_part(p_token, '.', 1)::bigint end;
 begin
@@ -1247,8 +1257,9 @@ begin
   d := tikku.run_carry(d, p_id, r.next_seq - 1, p_after, p_bytes_max, tikku.clock_now());
   if d.seqs is null and d.more then
     -- One entry that is larger than a page.
-    d := tikku.run_carry(d, p_id, p_after + 1, p_after, 2147483647, tikku.clock_now());
-    d.more := d.seq < r.next_seq - 1;
+    select min(e.seq) into v_next from tikku.entry e where e.run_id = p_id and e.seq > p_after;
+    d := tikku.run_carry(d, p_id, v_next, p_after, 2147483647, tikku.clock_now());
+    d.more := exists (select 1 from tikku.entry e where e.run_id = p_id and e.seq > d.seq);
   end if;
   a.verdict := 'ok';
   a.account_id := r.account_id;

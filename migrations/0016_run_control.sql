@@ -408,7 +408,7 @@ begin
     return next row('conflict', case when a.state = 'open' then 'expired' else a.state end, null, null, null)::tikku.ruled;
     return;
   end if;
-  v_name := coalesce((select k.name from tikku.api_key k where k.id = p_by), p_by_name);
+  v_name := coalesce(p_by_name, (select k.name from tikku.api_key k where k.id = p_by));
   update tikku.approval x set state = case when p_approve then 'approved' else 'rejected' end, decided_at = v_now, decided_by = p_by, decided_name = v_name,
       data = p_data
     where x.run_id = p_run and x.key = p_key;

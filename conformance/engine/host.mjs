@@ -49,7 +49,11 @@ export class Host {
       run.violations.push(`${what}: no or an unknown bearer token`);
       return answer(401, { type: "urn:tikku:problem:unauthorized", status: 401, title: "No" });
     }
-    if (what === "journal") return answer(200, { v: 1, ...this.#journalPage(run, url), extra: "ignored" });
+    if (what === "journal") {
+      const scripted = run.knobs.onPage?.(run);
+      if (scripted) return answer(scripted.status, { type: "urn:tikku:problem:test", title: "Scripted", status: scripted.status }, scripted.headers);
+      return answer(200, { v: 1, ...this.#journalPage(run, url), extra: "ignored" });
+    }
     return this.#checkpoint(run, dispatch, text, answer, response);
   }
 
@@ -71,7 +75,11 @@ export class Host {
     try {
       run.inspect("checkpoint", body);
       const scripted = await run.knobs.onCheckpoint?.(record, run, dispatch);
-      if (scripted?.status) return answer(scripted.status, { type: "urn:tikku:problem:test", status: scripted.status }, scripted.headers);
+      if (scripted?.status) return answer(scripted.status, { type: "urn:tikku:problem:test", title: "Scripted", status: scripted.status }, scripted.headers);
+      if (scripted?.unrecorded) {
+        dispatch.inFlight = false;
+        return response.socket.destroy();
+      }
       if (dispatch.gen !== run.gen || ["completed", "failed"].includes(run.status)) {
         dispatch.stopped = true;
         return answer(409, { type: "urn:tikku:problem:stale", title: "Stale", status: 409 });

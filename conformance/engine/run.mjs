@@ -20,6 +20,7 @@ export class Run {
     this.gen = 0;
     this.nowMs = 0;
     this.entries = [];
+    this.byKey = new Map();
     this.pending = new Map();
     this.signals = [];
     this.tree = undefined;
@@ -34,14 +35,16 @@ export class Run {
   }
 
   entry(key) {
-    return this.entries.find((entry) => entry.key === key);
+    return this.byKey.get(key);
   }
 
   /** Records an entry unless there is one; answers whether it did. */
   record(key, { kind = "run", state = "ok", value, error, run }) {
     if (this.entry(key) || ["completed", "failed"].includes(this.status)) return false;
     const what = state === "ok" ? { value: value === undefined ? null : value } : { ...(error && { error }) };
-    this.entries.push({ seq: this.entries.length + 1, key, kind, state, ...what, ...(run && { run }) });
+    const entry = { seq: this.entries.length + 1, key, kind, state, ...what, ...(run && { run }) };
+    this.entries.push(entry);
+    this.byKey.set(key, entry);
     this.pending.delete(key);
     return true;
   }
@@ -138,7 +141,8 @@ export class Run {
   page(seq, bytes) {
     const entries = [];
     let size = 0;
-    for (const entry of this.entries.slice(seq)) {
+    for (let at = seq; at < this.entries.length; at += 1) {
+      const entry = this.entries[at];
       size += Buffer.byteLength(JSON.stringify(entry));
       if (size > bytes && (entries.length > 0 || bytes === 0)) break;
       entries.push(entry);

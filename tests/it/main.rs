@@ -32,6 +32,7 @@ mod run_desk;
 mod run_events;
 mod run_signals;
 mod run_sql;
+mod run_starts;
 mod scenarios;
 mod schedules;
 mod signature;

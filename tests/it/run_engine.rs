@@ -314,7 +314,7 @@ async fn a_leaf_that_nothing_can_resolve_dispatches_the_run_at_once() {
 async fn ten_dispatches_that_lead_to_nothing_pause_the_run() {
     let bed = Bed::new("run_idle", [ops(json!([]))]).await;
     let id = bed.start().await;
-    bed.dispatch(id).await;
+    bed.until(id, "paused").await;
     assert_eq!((bed.column(id, "pause_reason").await.as_str(), bed.endpoint.count()), ("noProgress", 10));
 }
 
@@ -327,7 +327,7 @@ async fn an_op_that_is_sent_again_changes_nothing() {
     );
     let bed = Bed::new("run_again", [first, second, done()]).await;
     let id = bed.start().await;
-    bed.dispatch(id).await;
+    bed.until(id, "completed").await;
     let values: Vec<_> = bed.journal(id).await.into_iter().map(|row| row.value.unwrap()).collect();
     assert_eq!((values, bed.planned(id).await.len(), bed.state(id).await.as_str()), (vec!["1".to_owned()], 0, "completed"));
 }

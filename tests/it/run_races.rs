@@ -246,10 +246,11 @@ async fn two_checkpoints_at_once_get_the_same_order() {
     let b = check(&bed, &dispatch, 0, json!([{ "op": "result", "key": "both#0", "value": "b" }, { "op": "result", "key": "b#0" }]));
     waiting(&bed, 2).await;
     blocker.release("select 1").await;
+    let answers = [a.await.unwrap(), b.await.unwrap()];
     let journal = bed.journal(id).await;
     let all: Vec<(i32, String)> = journal.iter().map(|row| (row.seq, row.key.clone())).collect();
     assert_eq!(all.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [1, 2, 3]);
-    for one in [a.await.unwrap(), b.await.unwrap()] {
+    for one in answers {
         let Checkpointed::Taken(taken) = one else { panic!() };
         let seen: Vec<(i32, String)> = taken.journal.entries.iter().map(|e| (e.seq, e.key.clone())).collect();
         assert_eq!(seen[..], all[..seen.len()]);
@@ -290,19 +291,22 @@ async fn a_gate_is_never_overrun() {
     for _ in 0..12 {
         ids.push(bed.start().await);
     }
-    let one = |ctx: Arc<tikku_platform::Ctx>, id| tokio::spawn(async move { lease(&ctx.store, id).await });
-    let leases: Vec<_> = ids.iter().map(|id| one(bed.ctx.clone(), *id)).collect();
-    let mut started = Vec::new();
-    for lease in leases {
-        started.extend(lease.await.unwrap());
+    while !ids.is_empty() {
+        let one = |ctx: Arc<tikku_platform::Ctx>, id| tokio::spawn(async move { lease(&ctx.store, id).await });
+        let leases: Vec<_> = ids.iter().map(|id| one(bed.ctx.clone(), *id)).collect();
+        let mut started = Vec::new();
+        for lease in leases {
+            started.extend(lease.await.unwrap());
+        }
+        assert_eq!(started.len(), 3);
+        ids.retain(|id| started.iter().all(|dispatch| dispatch.id != *id));
+        let ends: Vec<_> = started.iter().map(|dispatch| settle(&bed, replied(dispatch, &json!([{ "op": "done" }]), None))).collect();
+        let mut handed = 0;
+        for end in ends {
+            handed += end.await.unwrap().iter().filter(|one| matches!(one, Dispatched::Kick(_))).count();
+        }
+        assert_eq!(handed > 0, !ids.is_empty());
     }
-    assert_eq!(started.len(), 3);
-    let ends: Vec<_> = started.iter().map(|dispatch| settle(&bed, replied(dispatch, &json!([{ "op": "done" }]), None))).collect();
-    let mut handed = 0;
-    for end in ends {
-        handed += end.await.unwrap().iter().filter(|one| matches!(one, Dispatched::Kick(_))).count();
-    }
-    assert!((1..=3).contains(&handed), "{handed}");
 }
 
 #[tokio::test]

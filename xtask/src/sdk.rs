@@ -43,6 +43,7 @@ pub fn test(env: &Env) -> Result<Tally> {
         Err(error) => tally.add("conformance of the Rust SDK", Err(error)),
     }
     tally.join("conformance of `tikku dev`", engine(env));
+    tally.join("examples", examples(env));
     Ok(tally)
 }
 
@@ -50,6 +51,18 @@ fn rust(env: &Env, selection: &[&str]) -> Result<Tally> {
     let mut command = env.command("cargo");
     command.args(["test", "--no-fail-fast", "--package", "tikku"]).args(selection);
     suites::cargo_test(suites::environment(env, &mut command))
+}
+
+/// The TypeScript SDK, built: what examples and integration tests serve their workflows with.
+pub fn typescript_built(env: &Env) -> Result<()> {
+    tools::npm_packages(env, &env.root.join(TYPESCRIPT))?;
+    run(npm(env, TYPESCRIPT).args(["run", "build"]))
+}
+
+/// The examples against `tikku dev`, with a scripted provider.
+fn examples(env: &Env) -> Result<Tally> {
+    tools::npm_packages(env, &env.root.join("examples"))?;
+    suites::counted(suites::environment(env, npm(env, "examples").arg("test")), vitest)
 }
 
 /// The kit's engine against an SDK's endpoint, in each mode.

@@ -129,6 +129,7 @@ fn integration(env: &Env, host: &str) -> Result<Command> {
     tools::faketime(env)?;
     tools::python(env)?;
     tools::node(env)?;
+    sdk::typescript_built(env)?;
     run(env.command("cargo").args(["build", "--quiet", "--package", "tikku-cli"]))?;
     let mut command = env.command("cargo");
     command.args(["test", "--package", "tikku-tests", "--test", "it", "--"]);

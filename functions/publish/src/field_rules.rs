@@ -89,7 +89,7 @@ pub fn cursor(path: &str, parameter: &mut Value) {
         "/v1/runs" => id("run"),
         "/v1/events" => id("evt"),
         "/v1/runs/{id}/steps" => json!({ "pattern": "^[0-9]{1,9}$" }),
-        "/v1/approvals" => json!({ "pattern": "^run_[0-9a-f]{32}\\.[^\\x00]*$" }),
+        "/v1/approvals" => json!({ "pattern": "^run_[0-9a-f]{32}\\.[A-Za-z0-9_-]*$" }),
         "/v1/workflows" => workflow_name(),
         "/v1/apps" => fanout_name(),
         "/v1/fanouts" => fanout_name(),

@@ -46,11 +46,7 @@ async fn main() -> anyhow::Result<()> {
     let workflows = [plain::workflows(&kit), retries::workflows(&kit), waiting::workflows(&kit)];
     let builder = workflows.into_iter().flatten().fold(Serve::builder(), tikku::ServeBuilder::workflow);
     let serve = builder.checkpoint(checkpoint).build()?;
-    let app = Router::new()
-        .route("/kit/log", get(log))
-        .route("/kit/shape", put(shape))
-        .with_state(kit)
-        .route_service("/", serve);
+    let app = Router::new().route("/kit/log", get(log)).route("/kit/shape", put(shape)).with_state(kit).route_service("/", serve);
     let port = std::env::var("PORT").unwrap_or_default();
     let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{}", if port.is_empty() { "0" } else { &port })).await?;
     println!("listening on http://{}", listener.local_addr()?);

@@ -43,7 +43,7 @@ async fn pay(order: &Order, idempotency_key: &str) -> Result<Charge, StepError> 
 async fn order(step: Step, order: Order) -> tikku::Result<Outcome> {
     let charge = match step.run("charge", async |ctx| pay(&order, &ctx.idempotency_key).await).max_attempts(5).await {
         Ok(charge) => charge,
-        Err(failure) => return Ok(Outcome::Refused { reason: failure.message }),
+        Err(failure) => return Ok(Outcome::Refused { reason: failure.message.clone() }),
     };
 
     // An order above 1,000 is looked at by a person. Nobody in three days means no.

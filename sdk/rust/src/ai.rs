@@ -103,7 +103,10 @@ mod tests {
         assert_eq!(wait_of(&[("retry-after", "20")]), seconds(20));
         assert_eq!(wait_of(&[("retry-after-ms", "1500"), ("retry-after", "20")]), Some(Duration::from_millis(1500)));
         assert_eq!(wait_of(&[("x-ratelimit-reset", "1700000030")]), seconds(30));
-        assert_eq!(wait_of(&[("x-ratelimit-reset-tokens", "1m2.5s"), ("x-ratelimit-remaining-tokens", "0")]), Some(Duration::from_millis(62_500)));
+        assert_eq!(
+            wait_of(&[("x-ratelimit-reset-tokens", "1m2.5s"), ("x-ratelimit-remaining-tokens", "0")]),
+            Some(Duration::from_millis(62_500))
+        );
         assert_eq!(wait_of(&[("x-ratelimit-reset-tokens", "6m"), ("x-ratelimit-remaining-tokens", "10")]), None);
         assert_eq!(wait_of(&[("retry-after", "31536000")]), Some(WAIT_MAX));
         assert_eq!(wait_of(&[("retry-after", "soon")]), None);

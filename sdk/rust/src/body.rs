@@ -53,6 +53,13 @@ impl StepContext {
 
 type Start<'a, T> = Box<dyn FnOnce(StepContext) -> BoxFuture<'a, Result<T, StepError>> + Send + 'a>;
 
+/// A body that has begun.
+struct Running<'a, T> {
+    future: BoxFuture<'a, Result<T, StepError>>,
+    context: StepContext,
+    began_ms: u64,
+}
+
 /// A step with a body, as [`Step::run`](crate::Step::run) and [`Step::ai`](crate::Step::ai) give it. It begins when it is first polled.
 #[must_use = "a step does nothing unless it is awaited"]
 pub struct Run<'a, T> {
@@ -60,7 +67,7 @@ pub struct Run<'a, T> {
     kind: &'static str,
     retry: Retry,
     start: Option<Start<'a, T>>,
-    body: Option<(BoxFuture<'a, Result<T, StepError>>, StepContext, u64)>,
+    body: Option<Running<'a, T>>,
     own: Option<Result<T, Failure>>,
 }
 
@@ -96,17 +103,17 @@ impl<'a, T: Serialize + DeserializeOwned + Send + 'a> Run<'a, T> {
     }
 
     fn poll_body(&mut self, cx: &mut Context<'_>) {
-        let Some((body, context, began_ms)) = &mut self.body else { return };
+        let Some(body) = &mut self.body else { return };
         self.leaf.shared.journal().in_body = true;
-        let polled = catch_unwind(AssertUnwindSafe(|| body.as_mut().poll(cx)));
+        let polled = catch_unwind(AssertUnwindSafe(|| body.future.as_mut().poll(cx)));
         self.leaf.shared.journal().in_body = false;
         let outcome = match polled {
             Ok(Poll::Pending) => return,
             Ok(Poll::Ready(outcome)) => outcome,
             Err(panic) => Err(StepError::Retriable(Failure::new("Panic", panic_text(&*panic)))),
         };
-        let ms = self.leaf.shared.host.unix_ms().saturating_sub(*began_ms);
-        let context = context.clone();
+        let ms = self.leaf.shared.host.unix_ms().saturating_sub(body.began_ms);
+        let context = body.context.clone();
         self.body = None;
         self.end(outcome, &context, ms);
     }
@@ -166,7 +173,7 @@ impl<'a, T: Serialize + DeserializeOwned + Send + 'a> Future for Run<'a, T> {
             Poll::Ready(Turn::Begin(attempt)) => {
                 let context = StepContext::new(&this.leaf.shared, &this.leaf.key, attempt);
                 let began_ms = this.leaf.shared.host.unix_ms();
-                this.body = this.start.take().map(|start| (start(context.clone()), context, began_ms));
+                this.body = this.start.take().map(|start| Running { future: start(context.clone()), context, began_ms });
             }
         }
         this.poll_body(cx);

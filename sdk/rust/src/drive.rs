@@ -28,7 +28,8 @@ const GRACE: Duration = Duration::from_secs(3);
 /// Polls of a workflow that wakes itself before others get the thread.
 const POLLS_MAX: usize = 64;
 
-const NOT_A_STEP: &str = "the workflow function waits for something that is no step: what it awaits outside of steps is lost when the run is suspended";
+const NOT_A_STEP: &str =
+    "the workflow function waits for something that is no step: what it awaits outside of steps is lost when the run is suspended";
 
 /// How a dispatch ends.
 #[derive(Debug)]

@@ -4,6 +4,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -31,8 +32,13 @@ const CAUSES_MAX: usize = 16;
 /// assert_eq!(parsed.unwrap_err().name, "ParseIntError");
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Failure(Box<FailureParts>);
+
+/// What a [`Failure`] consists of; the failure derefs to it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Failure {
+pub struct FailureParts {
     /// What kind of error it is: `TypeError`, `ChildFailed`.
     #[serde(default = "unnamed")]
     pub name: String,
@@ -50,7 +56,7 @@ pub struct Failure {
     pub data: Option<Value>,
     /// What caused it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cause: Option<Box<Failure>>,
+    pub cause: Option<Failure>,
     /// The child run that failed or was cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_id: Option<String>,
@@ -63,7 +69,8 @@ fn unnamed() -> String {
 impl Failure {
     /// An error with this name and message.
     pub fn new(name: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { name: name.into(), message: message.into(), stack: None, code: None, data: None, cause: None, run_id: None }
+        let (name, message) = (name.into(), message.into());
+        Self(Box::new(FailureParts { name, message, stack: None, code: None, data: None, cause: None, run_id: None }))
     }
 
     /// Sets [`code`](Self::code).
@@ -83,13 +90,13 @@ impl Failure {
     /// Sets [`cause`](Self::cause).
     #[must_use]
     pub fn with_cause(mut self, cause: impl Into<Self>) -> Self {
-        self.cause = Some(Box::new(cause.into()));
+        self.cause = Some(cause.into());
         self
     }
 
     fn of(error: &(dyn StdError + 'static), name: String) -> Self {
         let mut failure = Self::new(name, error.to_string());
-        let mut causes = Vec::new();
+        let mut causes: Vec<Self> = Vec::new();
         let mut next = error.source();
         while let Some(cause) = next.filter(|_| causes.len() < CAUSES_MAX) {
             causes.push(Self::new(unnamed(), cause.to_string()));
@@ -97,7 +104,7 @@ impl Failure {
         }
         failure.cause = causes.into_iter().rev().fold(None, |below, mut cause| {
             cause.cause = below;
-            Some(Box::new(cause))
+            Some(cause)
         });
         failure
     }
@@ -122,7 +129,7 @@ impl Failure {
             let mut next = Some(&mut self);
             while let Some(one) = next {
                 cut(one);
-                next = one.cause.as_deref_mut();
+                next = one.cause.as_mut();
             }
         }
         self
@@ -131,6 +138,20 @@ impl Failure {
 
 fn shorten(text: &mut String, bytes_max: usize) {
     text.truncate(text.floor_char_boundary(bytes_max));
+}
+
+impl Deref for Failure {
+    type Target = FailureParts;
+
+    fn deref(&self) -> &FailureParts {
+        &self.0
+    }
+}
+
+impl DerefMut for Failure {
+    fn deref_mut(&mut self) -> &mut FailureParts {
+        &mut self.0
+    }
 }
 
 /// The last part of a type's path: `ParseIntError`; with the crate's name if it is a plain `Error`: `reqwest::Error`.
@@ -230,9 +251,9 @@ mod tests {
     fn an_error_keeps_its_type_and_its_causes() {
         let failure = Failure::from(Outer(std::fmt::Error));
         assert_eq!((failure.name.as_str(), failure.message.as_str()), ("Outer", "outer"));
-        assert_eq!(failure.cause.unwrap().message, std::fmt::Error.to_string());
+        assert_eq!(failure.cause.as_ref().unwrap().message, std::fmt::Error.to_string());
         assert_eq!(Failure::from(std::fmt::Error).name, "core::Error");
-        assert_eq!(Failure::from(anyhow::anyhow!("a").context("b")).cause.unwrap().message, "a");
+        assert_eq!(Failure::from(anyhow::anyhow!("a").context("b")).cause.as_ref().unwrap().message, "a");
     }
 
     #[test]
@@ -248,7 +269,7 @@ mod tests {
         let mut failure = Failure::new("A", "a").with_cause(Failure::new("B", "b"));
         failure.stack = Some("s".repeat(FAILURE_BYTES_MAX));
         let fitted = failure.clone().fitted();
-        assert_eq!(fitted.stack.unwrap().len(), 2048);
+        assert_eq!(fitted.stack.as_ref().unwrap().len(), 2048);
         assert_eq!(fitted.cause, failure.cause);
         failure.message = "m".repeat(FAILURE_BYTES_MAX);
         let fitted = failure.clone().fitted();

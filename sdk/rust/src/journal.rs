@@ -36,7 +36,9 @@ pub enum Phase {
     /// Its body runs.
     Running,
     /// Its outcome is on the way to the engine; `early`: the workflow gets it before it is recorded.
-    Finished { early: bool },
+    Finished {
+        early: bool,
+    },
     /// The engine has it, or is told of it: a wait, or a retry.
     Planned,
     Settled(Settled),

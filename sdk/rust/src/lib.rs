@@ -68,7 +68,7 @@ pub use body::{Run, StepContext};
 pub use calls::{Accepted, Fetch, FetchWait, Fetched, PublishWait, Published};
 pub use checkpoint::Checkpoint;
 pub use client::{ClientError, EventAccepted, Page, RunHandle, RunView, Start, Tikku};
-pub use failure::{FAILURE_BYTES_MAX, Failure, StepError};
+pub use failure::{FAILURE_BYTES_MAX, Failure, FailureParts, StepError};
 pub use host::{Host, NoAnswer};
 pub use message::Message;
 #[cfg(feature = "reqwest")]

@@ -36,8 +36,7 @@ impl ReqwestHost {
 async fn exchange(client: reqwest::Client, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, NoAnswer> {
     let explain = |error: reqwest::Error| NoAnswer(innermost(&error));
     let (parts, body) = request.into_parts();
-    let response =
-        client.request(parts.method, parts.uri.to_string()).headers(parts.headers).body(body).send().await.map_err(explain)?;
+    let response = client.request(parts.method, parts.uri.to_string()).headers(parts.headers).body(body).send().await.map_err(explain)?;
     let (status, headers) = (response.status(), response.headers().clone());
     let mut answer = http::Response::new(response.bytes().await.map_err(explain)?);
     *answer.status_mut() = status;

@@ -15,7 +15,9 @@ use crate::failure::{Failure, StepError};
 use crate::message::Message;
 use crate::retry::millis;
 use crate::run_info::{Again, RunInfo, Shared, lock};
-use crate::waits::{self, Approval, ApprovalPlan, Child, ChildPlan, Event, EventPlan, EventWait, Signal, SignalPlan, Sleep, SleepPlan, Wait};
+use crate::waits::{
+    self, Approval, ApprovalPlan, Child, ChildPlan, Event, EventPlan, EventWait, Signal, SignalPlan, Sleep, SleepPlan, Wait,
+};
 use crate::wire::raw;
 use crate::workflow::WorkflowName;
 

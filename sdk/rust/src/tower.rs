@@ -33,9 +33,7 @@ where
             let (parts, body) = request.into_parts();
             let response = match Limited::new(body, REQUEST_BYTES_MAX).collect().await {
                 Ok(body) => serve.answer(Request::from_parts(parts, body.to_bytes())).await,
-                Err(error) if error.is::<LengthLimitError>() => {
-                    problem(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "the most is 16 MiB")
-                }
+                Err(error) if error.is::<LengthLimitError>() => problem(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "the most is 16 MiB"),
                 Err(error) => problem(StatusCode::BAD_REQUEST, "invalid-request", &error.to_string()),
             };
             Ok(response.map(Full::new))

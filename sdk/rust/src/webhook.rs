@@ -56,7 +56,8 @@ impl Webhook {
     /// A [`WebhookError`]: answer 401.
     pub fn verify_at(&self, headers: &HeaderMap, body: &[u8], now_seconds: i64) -> Result<(), WebhookError> {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).ok_or(WebhookError::Headers);
-        let signed = SignedHeaders { id: text("webhook-id")?, timestamp: text("webhook-timestamp")?, signature: text("webhook-signature")? };
+        let signed =
+            SignedHeaders { id: text("webhook-id")?, timestamp: text("webhook-timestamp")?, signature: text("webhook-signature")? };
         Ok(verify(&self.0, signed, body, now_seconds, TOLERANCE_SECONDS)?)
     }
 }

@@ -24,6 +24,8 @@ use crate::wire::raw;
 /// What the workflow function gives, for any input and output.
 pub type Work = BoxFuture<'static, Result<Box<RawValue>, Failure>>;
 
+type Begin = dyn Fn(Step, &RawValue) -> Work + Send + Sync;
+
 /// The name of a workflow with the types of its input and output: one constant for who defines, starts and invokes it.
 ///
 /// ```
@@ -139,10 +141,9 @@ pub struct Workflow {
     #[serde(flatten)]
     rules: BTreeMap<&'static str, Value>,
     #[serde(skip)]
-    begin: Arc<dyn Fn(Step, &RawValue) -> Work + Send + Sync>,
+    begin: Arc<Begin>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn attempts<S: serde::Serializer>(retry: &Retry, serializer: S) -> Result<S::Ok, S::Error> {
     serde_json::json!({ "maxAttempts": retry.max_attempts }).serialize(serializer)
 }

@@ -139,7 +139,8 @@ export class Checkpoints {
     if (this.outbox.length === 0) return false;
     if (this.outbox.length > REPLY_OPS) return true;
     const { mode } = this.dispatch.settings;
-    if (this.half || (typeof mode === "object" && held && !this.pauseRequested && !this.dispatch.closing)) return true;
+    // A reply without await must not consist of retries alone: the engine would wait for the first of them.
+    if (this.half || (held && !this.pauseRequested)) return true;
     return this.outbox.some(({ urgent, idle, leaf }) => urgent || (!idle && running > 0 && mode === "each") || (!idle && this.isBuffered(leaf)));
   }
 

@@ -55,7 +55,7 @@ export interface Approval<Data = unknown> {
 export interface FetchRequest {
   method?: string;
   headers?: Record<string, string>;
-  /** Text as it is, anything else as JSON. */
+  /** Goes out as JSON; text as it is, if `headers` has a content-type that is not JSON. */
   body?: unknown;
   timeoutSeconds?: number;
   maxAttempts?: number;

@@ -83,9 +83,7 @@ describe("step.ai", () => {
       throw error({ status: 429, headers: { "retry-after": "20" } });
     };
     const flow = workflow({ name: "flow" }, (step) => step.ai("llm", busy, { maxAttempts: 1 }));
-    const startedAt = Date.now();
     const reply = await dispatch(flow, invoke(), { mode: "each", transport: new FakeEngine() });
-    expect(Date.now() - startedAt).toBeLessThan(1_000);
     expect(reply.ops).toMatchObject([{ op: "error", kind: "ai", attempt: 1, retry: { afterMs: 20_000, free: true } }]);
   });
 

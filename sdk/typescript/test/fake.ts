@@ -117,6 +117,11 @@ export function signed(body: string, id = "inv_1", secret = SECRET): Record<stri
 
 export const wait = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
+/** Waits until something is so, however long that takes; the test's own time limit ends it. */
+export async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await wait(2);
+}
+
 /** A promise and its ends, for a test to decide when something happens. */
 export function deferred<T = void>(): { promise: Promise<T>; resolve: (value: T) => void; reject: (error: unknown) => void } {
   let ends!: { resolve: (value: T) => void; reject: (error: unknown) => void };

@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { NonRetriable, RetryAfter, StepTimeout, workflow } from "../src/index.js";
 import type { Step, StepOptions } from "../src/index.js";
 import { pauseMs } from "../src/retry.js";
-import { FakeEngine, dispatch, invoke, wait } from "./fake.js";
+import { FakeEngine, dispatch, invoke, until } from "./fake.js";
 
 const failing = (error: unknown, options?: StepOptions, retry?: StepOptions) =>
   workflow({ name: "flow", ...(retry && { retry }) }, (step) =>
@@ -84,9 +84,17 @@ describe("parallel steps", () => {
   test("a flaky one is tried again in the same dispatch while a slow one runs; the slow one runs once", async () => {
     const engine = new FakeEngine();
     let slow = 0;
+    let done = false;
     const body = flaky(2);
     const flow = workflow({ name: "flow" }, (step) =>
-      Promise.all([step.run("flaky", body, { backoff: { type: "fixed", initial: 10 } }), step.run("slow", () => ((slow += 1), wait(250)))]),
+      Promise.all([
+        step.run("flaky", () => {
+          const value = body();
+          done = true;
+          return value;
+        }, { backoff: { type: "fixed", initial: 10 } }),
+        step.run("slow", () => ((slow += 1), until(() => done))),
+      ]),
     );
     const reply = await dispatch(flow, invoke(), { mode: "each", transport: engine });
     expect(reply.ops).toEqual([{ op: "done", value: [3, null] }]);

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::str::FromStr;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use crate::ids::{IdError, RunId};
+use crate::ids::RunId;
 
 /// A question of a run to people.
 #[derive(Debug, Serialize, ToSchema)]
@@ -57,7 +59,7 @@ pub struct ApprovalPage {
     pub next_cursor: Option<String>,
 }
 
-/// Where a page of approvals ends: `{run id}.{key}`.
+/// Where a page of approvals ends: `{run id}.{key}`, the key in base64url, because its # would end a URL's query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApprovalCursor {
     /// The run.
@@ -66,17 +68,45 @@ pub struct ApprovalCursor {
     pub key: String,
 }
 
+/// The text is no such cursor.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("expected the nextCursor of a page of approvals")]
+pub struct ApprovalCursorError;
+
 impl fmt::Display for ApprovalCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.run, self.key)
+        write!(f, "{}.{}", self.run, URL_SAFE_NO_PAD.encode(&self.key))
     }
 }
 
 impl FromStr for ApprovalCursor {
-    type Err = IdError;
+    type Err = ApprovalCursorError;
 
-    fn from_str(text: &str) -> Result<Self, IdError> {
-        let (run, key) = text.split_once('.').unwrap_or((text, ""));
-        Ok(Self { run: run.parse()?, key: key.to_owned() })
+    fn from_str(text: &str) -> Result<Self, ApprovalCursorError> {
+        let (run, key) = text.split_once('.').ok_or(ApprovalCursorError)?;
+        let key = URL_SAFE_NO_PAD.decode(key).ok().and_then(|bytes| String::from_utf8(bytes).ok()).filter(|key| !key.contains('\0'));
+        Ok(Self { run: run.parse().map_err(|_| ApprovalCursorError)?, key: key.ok_or(ApprovalCursorError)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_stands_in_a_query_as_it_is() {
+        let cursor = ApprovalCursor { run: "run_0192f3ab000070008000000000000001".parse().unwrap(), key: "ok ä#0".to_owned() };
+        let text = cursor.to_string();
+        assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)), "{text}");
+        assert_eq!(text.parse(), Ok(cursor));
+        for text in [
+            "",
+            "run_0192f3ab000070008000000000000001",
+            "run_0192f3ab000070008000000000000001.!",
+            "run_0192f3ab000070008000000000000001.AA",
+            "x.b2s",
+        ] {
+            assert_eq!(text.parse::<ApprovalCursor>(), Err(ApprovalCursorError), "{text}");
+        }
     }
 }

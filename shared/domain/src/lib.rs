@@ -43,8 +43,6 @@ pub mod signing;
 #[doc(hidden)]
 pub mod spellings;
 pub mod started;
-#[cfg(test)]
-mod vector_tests;
 pub mod view;
 pub mod workflow;
 pub mod workflow_await;

@@ -245,12 +245,12 @@ pub fn parse(json: &[u8], rules: &Rules<'_>) -> Result<NewSchedule, Vec<FieldErr
     Ok(NewSchedule { name, timing, overlap, catch_up, paused, message })
 }
 
-/// Takes the input of the runs that it starts, which is the body of its messages.
+/// Takes the input of the runs that it starts, which is the body of its messages. A null is what an absent one is.
 fn input(fields: &mut Fields<'_>) -> Option<Vec<u8>> {
-    let input = fields.raw("input")?;
+    let input = fields.raw("input").filter(|raw| raw.get() != "null")?;
     if !fields.has("workflow") {
         fields.refuse("input", "belongs to workflow; what is pushed is the body");
-    } else if fields.raw("body").is_some() {
+    } else if fields.has("body") {
         fields.refuse("input", "and body exclude each other");
     }
     publish::sized(fields, "input", input)

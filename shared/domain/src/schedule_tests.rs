@@ -170,7 +170,9 @@ fn a_schedule_of_a_workflow_has_an_input() {
     let with = |fields: &str| read(&format!(r#"{{"name": "n", "everySeconds": 60, {fields}}}"#));
     let body = |fields: &str| with(fields).unwrap().message.body.map(|bytes| String::from_utf8(bytes).unwrap());
     assert_eq!(body(r#""workflow": "w", "input": {"a": 1}"#).as_deref(), Some(r#"{"a": 1}"#));
-    assert_eq!(body(r#""workflow": "w", "input": null"#).as_deref(), Some("null"));
+    assert_eq!(body(r#""workflow": "w", "input": null"#), None);
+    assert_eq!(body(r#""workflow": "w", "input": 0, "body": null"#).as_deref(), Some("0"));
+    assert_eq!(body(r#""workflow": null, "url": "https://e.com", "input": null, "body": 5"#).as_deref(), Some("5"));
     assert_eq!(body(r#""workflow": "w", "body": 5"#).as_deref(), Some("5"));
     assert_eq!(body(r#""workflow": "w""#), None);
     assert_eq!(with(r#""workflow": "w", "input": 1, "body": 1"#).unwrap_err(), ["/input"]);

@@ -280,7 +280,7 @@ fn read_request(json: &str, rules: &Rules<'_>) -> Result<(String, Option<Vec<u8>
     let has_body = fields.has("body");
     let method = fields.word("method", &words).unwrap_or(if has_body { "POST" } else { "GET" });
     let headers = publish::headers(&mut fields);
-    let body = if has_body { publish::body(&mut fields, method) } else { None };
+    let body = if has_body { publish::body(&mut fields, method).map(|body| as_text(body, &headers)) } else { None };
     // A null stands for no body.
     fields.raw("body");
     let max_attempts = fields.integer("maxAttempts", 1..=limits::ATTEMPTS_MAX).unwrap_or(limits::ATTEMPTS_DEFAULT);
@@ -292,6 +292,15 @@ fn read_request(json: &str, rules: &Rules<'_>) -> Result<(String, Option<Vec<u8>
         "url": url, "method": method, "headers": headers, "timeoutMs": timeout_seconds * 1000, "maxAttempts": max_attempts,
     });
     Ok((detail.to_string(), body))
+}
+
+/// A string is its text where a header says that the body is no JSON.
+fn as_text(body: Vec<u8>, headers: &[(String, String)]) -> Vec<u8> {
+    let other = |(name, value): &(String, String)| name.eq_ignore_ascii_case("content-type") && !value.to_ascii_lowercase().contains("json");
+    match serde_json::from_slice::<String>(&body) {
+        Ok(text) if headers.iter().any(other) => text.into_bytes(),
+        _ => body,
+    }
 }
 
 /// The error of a step whose message can never be sent.

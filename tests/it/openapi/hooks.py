@@ -3,6 +3,7 @@ says of valid requests."""
 
 import datetime
 import os
+import re
 
 import schemathesis
 from hypothesis import strategies as st
@@ -13,6 +14,8 @@ from schemathesis.core import NOT_SET
 NOWHERE = "http://127.0.0.1:9/"
 # Made before the run: publishes go to this fanout, flows are asked for by this key, and this API key makes the requests.
 FANOUT, FLOW, KEY = "everyone", "everything", os.environ["TIKKU_KEY_ID"]
+# A run whose endpoint works on it, and a workflow whose runs end at once.
+RUN, WORKFLOW = os.environ["TIKKU_RUN"], os.environ["TIKKU_WORKFLOW"]
 
 schemathesis.openapi.format("uri", st.text("abcxyz0189-_~", max_size=2000).map(lambda path: NOWHERE + path))
 # A time before 1970 or more than ten years ahead is refused.
@@ -21,6 +24,10 @@ for name in ["date-time", "rfc3339"]:
     schemathesis.openapi.format(name, times.map(lambda time: time.strftime("%Y-%m-%dT%H:%M:%SZ")))
 schemathesis.openapi.format("cron", st.sampled_from(["* * * * *", "*/5 8-17 * * mon-fri", "0 0 1 1 *", "30 4 1,15 * sun"]))
 schemathesis.openapi.format("iana-time-zone", st.sampled_from(["UTC", "Europe/London", "America/New_York", "Asia/Kolkata"]))
+
+
+# What is asked of a run that is there; all else gets the id of none.
+OF_THE_RUN = ["/v1/runs/{id}", "/v1/runs/{id}/steps", "/v1/runs/{id}/checkpoint", "/v1/runs/{id}/journal", "/v1/runs/{id}/resume/{name}", "/v1/runs/{id}/signals/{name}"]
 
 
 @schemathesis.hook
@@ -37,6 +44,10 @@ def before_call(context, case, kwargs):
             case.path_parameters["destination"] = FANOUT
         if "key" in case.path_parameters:
             case.path_parameters["key"] = FLOW
+        if case.operation.path.startswith("/v1/workflows/"):
+            case.path_parameters["name"] = WORKFLOW
+        if case.operation.path in OF_THE_RUN:
+            case.path_parameters.update({"id": RUN, "name": "go"} if "name" in case.path_parameters else {"id": RUN})
     elif case.body is NOT_SET and case.operation.body:
         # Where a body may be absent, an absent one is passed off as invalid.
         case.body = []
@@ -56,10 +67,20 @@ def valid(value):
         ascending(value, "initialSeconds", "maxSeconds")
         if isinstance(value.get("fanout"), str):
             value["fanout"] = FANOUT
+        if isinstance(value.get("fromStep"), str) and isinstance(value.get("results"), dict):
+            # Each step once, and none that runs again.
+            steps = {key(name): name for name in value["results"]}
+            steps.pop(key(value["fromStep"]), None)
+            value["results"] = {name: value["results"][name] for name in steps.values()}
         if isinstance(value.get("endpoints"), list):
-            # A fanout has a url once.
-            value["endpoints"] = list({endpoint["url"]: endpoint for endpoint in value["endpoints"]}.values())
+            # A fanout has a url once, and a workflow.
+            value["endpoints"] = list({endpoint.get("url") or endpoint["workflow"]: endpoint for endpoint in value["endpoints"]}.values())
     return value
+
+
+def key(name):
+    """What a step's name stands for."""
+    return name if re.search("#[0-9]{1,9}$", name) else name + "#0"
 
 
 def valid_options(headers):
@@ -68,6 +89,8 @@ def valid_options(headers):
     for name, other in [
         ("Tikku-Not-Before", "Tikku-Delay-Seconds"),
         ("Tikku-Content-Based-Deduplication", "Tikku-Idempotency-Key"),
+        ("Tikku-Callback-Workflow", "Tikku-Callback-Url"),
+        ("Tikku-Failure-Callback-Workflow", "Tikku-Failure-Callback-Url"),
     ]:
         if other in headers:
             headers.pop(name, None)

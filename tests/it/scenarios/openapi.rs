@@ -5,13 +5,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use serde_json::json;
+use serde_json::{Value, json};
+use tikku_domain::workflow_resume::resume_token;
 
 use super::long;
 use crate::api::Api;
+use crate::endpoint::Ending;
 use crate::host::{ALL, Host, Options, on, on_own};
 use crate::process::{run, run_dir};
 use crate::signature::python;
+use crate::workflow_endpoint::{Flow, completes};
 
 /// A program of the Python environment, which finds the others of it in PATH.
 fn program(name: &str) -> Command {
@@ -57,11 +60,19 @@ fn schemathesis_finds_nothing_that_the_document_does_not_say() {
         let endpoints = json!({ "endpoints": [{ "url": "http://127.0.0.1:9/" }] });
         d.api.send("PUT", "/v1/fanouts/everyone", Some(endpoints.to_string().into_bytes())).await.expect(201);
         d.api.send("PUT", "/v1/flows/everything", Some(b"{}".to_vec())).await.expect(201);
+        // A dispatch that lasts as long as the test, whose token checkpoints are made with.
+        let held = Flow::serve(&d.api, [completes(&json!(null)).ending(Ending::Hang)]).await;
+        let ends = Flow::serve(&d.api, [completes(&json!(null))]).await;
+        let run = held.start(&json!({})).await;
+        let dispatch = held.dispatch(1).await;
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
         // So many examples an operation; the seed makes a failure repeatable.
         let examples = if long() { "20" } else { "10" };
         let mut command = program("schemathesis");
         command.arg("--config-file").arg(here("schemathesis.toml")).args(["run", &format!("{}/openapi.json", d.api.url)]);
         command.args(["--max-examples", examples, "--seed", "3"]).current_dir(run_dir());
+        command.env("TIKKU_RUN", &run).env("TIKKU_WORKFLOW", &ends.name).env("TIKKU_FENCE", text(&dispatch["fence"]["token"]));
+        command.env("TIKKU_RESUME", resume_token(&text(&dispatch["engine"]["resumeKey"]), "go"));
         command.env("TIKKU_KEY", &d.api.key).env("TIKKU_KEY_ID", &own).env("PYTHONPATH", here(""));
         let report = done(&mut command).await;
         println!("{report}");

@@ -26,7 +26,11 @@ async fn storm(d: &Deployment, kills: u64) {
     let endpoint = Endpoint::new(d, "each");
     let mut node = endpoint.start();
     let app = json!({ "url": endpoint.url(), "timeoutSeconds": 5, "leaseSeconds": 2 });
-    until_accepted(d, "PUT", "/v1/apps/storm", &app, &[200, 201]).await;
+    let begun = Instant::now();
+    while until_accepted(d, "PUT", "/v1/apps/storm", &app, &[200, 201]).await["describedAt"].is_null() {
+        assert!(begun.elapsed() < COMPLETE, "the endpoint never said what it serves");
+        sleep(Duration::from_millis(100)).await;
+    }
     let (killing, started) = (AtomicBool::new(true), AtomicU64::new(0));
     let killer = async {
         let mut dice = 0x2545_f491_4f6c_dd1d_u64;

@@ -239,9 +239,6 @@ fn diverge(kit: Kit) -> Workflow {
 }
 
 /// Two futures that end together, the first failure ends both.
-pub async fn both<A, B>(
-    a: impl Future<Output = tikku::Result<A>>,
-    b: impl Future<Output = tikku::Result<B>>,
-) -> tikku::Result<(A, B)> {
+pub async fn both<A, B>(a: impl Future<Output = tikku::Result<A>>, b: impl Future<Output = tikku::Result<B>>) -> tikku::Result<(A, B)> {
     try_join(Box::pin(a), Box::pin(b)).await
 }

@@ -76,9 +76,12 @@ fn retry_after(kit: Kit) -> Workflow {
     Workflow::new("kit-retry-after", move |step: Step, _: Value| {
         let kit = kit.clone();
         async move {
-            step.run("limited", async |ctx| {
-                if kit.begin(&ctx) { Err(StepError::retry_after(SECOND * 20, "slow down")) } else { Ok("ok".to_owned()) }
-            })
+            step.run(
+                "limited",
+                async |ctx| {
+                    if kit.begin(&ctx) { Err(StepError::retry_after(SECOND * 20, "slow down")) } else { Ok("ok".to_owned()) }
+                },
+            )
             .await
         }
     })

@@ -27,9 +27,7 @@ pub fn workflows(kit: &Kit) -> Vec<Workflow> {
             let answer = step.fetch("call", Fetch::new(input.url).method("POST").header("x-kit", "1").json(json!({ "n": 1 }))).await?;
             Ok(json!({ "status": answer.status, "body": answer.body }))
         }),
-        Workflow::new("kit-publish", async |step, input: Url| {
-            step.publish("mail", Message::to(input.url).body(json!({ "n": 1 }))).await
-        }),
+        Workflow::new("kit-publish", async |step, input: Url| step.publish("mail", Message::to(input.url).body(json!({ "n": 1 }))).await),
         resume(kit.clone()),
         again(kit.clone()),
         trigger(kit.clone()),

@@ -47,13 +47,19 @@ async fn batched_records_after_so_many_steps_and_after_so_long() {
 
     let slow = Workflow::new("slow", async |step, ()| {
         for _ in 0..4 {
-            step.run("s", async |_| Ok(tokio::time::sleep(Duration::from_millis(600)).await)).await?;
+            step.run("s", async |_| nap(600).await).await?;
         }
         Ok(())
     });
     let engine = Engine::new(Vec::new());
     engine.drive(&engine.serve(slow, batched), "slow", NULL).await;
     assert_eq!(sizes(&engine), [2], "the first result waits for a second, the last two travel in the reply");
+}
+
+/// A body that takes so long.
+async fn nap(ms: u64) -> Result<(), StepError> {
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+    Ok(())
 }
 
 /// Another hand writes into the journal while the dispatch is under way.
@@ -70,7 +76,7 @@ fn sizes(engine: &Engine) -> Vec<usize> {
 async fn a_batched_result_waits_for_its_record_while_the_engine_could_decide_a_race() {
     let race = Workflow::new("race", async |step, ()| {
         let signal = step.wait_for_signal::<Value>("go");
-        let work = step.run("work", async |_| Ok(tokio::time::sleep(Duration::from_millis(10)).await));
+        let work = step.run("work", async |_| nap(10).await);
         match select(signal, work).await {
             Either::Left(_) => step.run("signalled", async |_| Ok("signal".to_owned())).await,
             Either::Right(_) => step.run("worked", async |_| Ok("work".to_owned())).await,
@@ -127,7 +133,7 @@ async fn a_lost_answer_is_asked_for_again_and_a_refused_one_stops_the_dispatch()
 #[tokio::test(start_paused = true)]
 async fn a_lease_is_renewed_while_a_body_works_and_a_pause_lets_it_end() {
     let slow = Workflow::new("slow", async |step, ()| {
-        step.run("first", async |_| Ok(tokio::time::sleep(Duration::from_secs(25)).await)).await?;
+        step.run("first", async |_| nap(25000).await).await?;
         step.run("second", async |_| Ok(())).await
     });
     let engine = Engine::new(Vec::new());
@@ -228,7 +234,7 @@ async fn a_long_journal_is_read_in_pages_before_anything_new_begins() {
 async fn a_result_that_contradicts_the_record_is_not_built_upon() {
     let twice = Workflow::new("twice", async |step, ()| {
         let first: u64 = step.run("first", async |_| Ok(1)).await?;
-        let wait = step.run("wait", async |_| Ok(tokio::time::sleep(Duration::from_secs(5)).await)).await;
+        let wait = step.run("wait", async |_| nap(5000).await).await;
         wait?;
         step.run("second", async move |_| Ok(first + 10)).await
     });

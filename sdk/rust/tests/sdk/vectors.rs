@@ -7,7 +7,7 @@ use futures_util::future::{BoxFuture, select_all};
 use futures_util::{FutureExt, TryFutureExt};
 use http::HeaderMap;
 use serde_json::{Value, json};
-use tikku::{Checkpoint, Failure, Serve, Step, StepError, Webhook, Workflow};
+use tikku::{Checkpoint, Serve, Step, StepError, Webhook, Workflow};
 
 use crate::engine::{Engine, NOW_SECONDS};
 
@@ -68,7 +68,7 @@ async fn play_one(step: &Step, bodies: &Bodies, statement: &Value) -> tikku::Res
     }
     match branch(statement["try"].clone()).await {
         Ok(value) => Ok(json!({ "value": value })),
-        Err(Failure { message, .. }) => Ok(json!({ "caught": message, "value": branch(statement["catch"].clone()).await? })),
+        Err(failure) => Ok(json!({ "caught": failure.message, "value": branch(statement["catch"].clone()).await? })),
     }
 }
 

@@ -17,6 +17,8 @@ export interface EngineOptions {
   prices?: Settings["prices"];
   /** Answers `step.fetch`. */
   fetch?: (request: { url: string; [field: string]: unknown }) => unknown;
+  /** What happens to a checkpoint: its answer is lost, it is refused for now, or the dispatch was given up before it came. */
+  disturb?: (run: MemoryRun) => "lost" | "busy" | "stale" | undefined;
 }
 
 /** Dispatches in a row that bring nothing, after which a run is paused. */
@@ -176,7 +178,14 @@ export class MemoryEngine implements Outside {
 
   private settings(run: MemoryRun, fence: number): Settings {
     const transport: Transport = {
-      post: async (_url, _token, body) => (run.fence !== fence || run.over ? { status: 409, text: "{}" } : { status: 200, text: this.checkpoint(run, body) }),
+      post: async (_url, _token, body) => {
+        const disturbance = this.options.disturb?.(run);
+        if (disturbance === "stale") run.fence += 1;
+        if (run.fence !== fence || run.over) return { status: 409, text: "{}" };
+        if (disturbance === "busy") return { status: 503, text: "" };
+        const text = this.checkpoint(run, body);
+        return disturbance === "lost" ? { status: 0, text: "the answer was lost" } : { status: 200, text };
+      },
       get: async () => ({ status: 404, text: "{}" }),
     };
     const { mode, middleware, prices } = this.options;
