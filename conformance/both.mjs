@@ -25,14 +25,16 @@ async function api(method, path, body) {
 const target = createServer((request, response) => request.resume().on("end", () => response.end("{}")));
 await new Promise((ready) => target.listen(0, "127.0.0.1", ready));
 
-const app = await api("PUT", "/v1/apps/kit-both", { url: given.endpoint });
-if (![200, 201].includes(app.status)) {
+const register = (more) => api("PUT", "/v1/apps/kit-both", { url: given.endpoint, ...more });
+const app = await register({});
+if (![200, 201].includes(app.status) || app.json.describeError) {
   console.error(`the app could not be registered: ${app.status} ${JSON.stringify(app.json)}`);
   process.exit(1);
 }
 const served = app.json.workflows.map((workflow) => workflow.name);
 
 const t = {
+  register,
   target: `http://127.0.0.1:${target.address().port}/`,
 
   /** A call of the API that must be answered with this status. */
@@ -56,16 +58,16 @@ const t = {
   },
 
   /** Waits until a run has a status and gives it. */
-  async ends(id, status) {
+  async ends(id, status, ms) {
     let run;
     return t.until(() => `${id} ${status}: ${JSON.stringify(run).slice(0, 800)}`, async () => {
       run = await t.call("GET", `/v1/runs/${id}`, undefined, 200);
       if (["completed", "failed", "cancelled"].includes(run.status) && run.status !== status) throw new Error(`${id} is ${run.status}: ${JSON.stringify(run).slice(0, 800)}`);
       return run.status === status && run;
-    });
+    }, ms);
   },
 
-  done: async (id) => (await t.ends(id, "completed")).output,
+  done: async (id, ms) => (await t.ends(id, "completed", ms)).output,
   output: async (workflow, input, more) => t.done(await t.start(workflow, input, more)),
   bodies: async (id) => (await fetch(new URL(`/kit/log?run=${id}`, given.endpoint))).json(),
   shape: (steps) => fetch(new URL("/kit/shape", given.endpoint), { method: "PUT", body: JSON.stringify(steps), headers: { "content-type": "application/json" } }),

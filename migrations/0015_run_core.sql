@@ -89,14 +89,15 @@ begin
 end $$;
 comment on function tikku.awaits_met is 'Whether the tree resolves with the entries there are.';
 
--- Of one list of keys: how many have no entry. Null for other trees.
+-- Of one list of keys: how many have no entry. Null for other trees. Here and below a scalar subquery and not EXISTS: that would be planned as a join, which
+-- reads all waiters once for each key when the planner knows nothing of the table.
 create function tikku.awaits_count(p_run uuid, p_tree jsonb) returns int language plpgsql stable as $$
 begin
   if jsonb_typeof(p_tree) = 'string' then
     return (not exists (select 1 from tikku.entry e where e.run_id = p_run and e.key = p_tree #>> '{}'))::int;
   elsif p_tree ? 'all' and not exists (select 1 from jsonb_array_elements(p_tree -> 'all') x where jsonb_typeof(x) <> 'string') then
     return (select count(distinct k) from jsonb_array_elements_text(p_tree -> 'all') k
-      where not exists (select 1 from tikku.entry e where e.run_id = p_run and e.key = k));
+      where (select e.seq from tikku.entry e where e.run_id = p_run and e.key = k) is null);
   end if;
   return null;
 end $$;
@@ -108,8 +109,8 @@ begin
   return (
   select exists (
     select 1 from jsonb_path_query(p_tree, 'strict $.** ? (@.type() == "string")') x(leaf)
-      where not exists (select 1 from tikku.waiter w where w.run_id = p_run and w.key = x.leaf #>> '{}')
-        and not exists (select 1 from tikku.entry e where e.run_id = p_run and e.key = x.leaf #>> '{}'))
+      where (select w.since from tikku.waiter w where w.run_id = p_run and w.key = x.leaf #>> '{}') is null
+        and (select e.seq from tikku.entry e where e.run_id = p_run and e.key = x.leaf #>> '{}') is null)
   );
 end $$;
 comment on function tikku.awaits_dangles is 'Whether the tree has a key that nothing can resolve.';
@@ -730,7 +731,7 @@ begin
           perform tikku.run_moved(r);
           return query select * from tikku.run_begin(v_plan, p_now, o.op, o.value, o.detail::json, p_window_ms);
           select * into r from tikku.run x where x.id = r.id;
-        elsif o.op = 'signal' then
+        elsif o.op = 'signal' and exists (select 1 from tikku.signal s where s.run_id = r.id and s.name = v_plan.name and s.key is null) then
           perform tikku.run_moved(r);
           perform tikku.signal_take(r.id, o.key, v_plan.name);
           select * into r from tikku.run x where x.id = r.id;
@@ -941,6 +942,14 @@ begin
       where o.run = i and o.op in ('done', 'fail', 'continue');
     v_wait := null;
     v_tree := p_awaits[i]::jsonb;
+    -- A dispatch that was delivered to two processes: what this one went on from was recorded otherwise by the first. The run is asked again.
+    if e.op is not null and exists (
+      select 1 from unnest(o_run, o_op, o_key, o_value) as o(run, op, key, value)
+        where o.run = i and o.op = 'result' and (select x.value from tikku.entry x where x.run_id = r.id and x.key = o.key) is distinct from o.value)
+    then
+      e.op := null;
+      v_tree := null;
+    end if;
     -- Retries alone, and nothing said of what to wait for: until the first is due.
     if v_tree is null and 'retry' = any(o_op) then
       select jsonb_build_object('any', jsonb_agg(o.key)) into v_tree from unnest(o_run, o_op, o_key) as o(run, op, key)

@@ -54,7 +54,7 @@ end $$;
 comment on function tikku.run_signal is 'done, also when the idempotency key was used before; missing; conflict: the run is over; full: so many are unread.';
 
 -- Hands on what SQL sent. The order within a run is that of the ids: whoever holds the run takes all that is there. A run that another holds is
--- passed by. What was sent to a run that is over is dropped.
+-- passed by. What was sent to a run that is over is dropped, unless that goes on as another.
 create function tikku.signal_intake_apply(p_rows int) returns table (taken int, id uuid, wait_ms bigint, account_id uuid) language plpgsql volatile rows 50 as $$
 declare
   v_ids uuid[];
@@ -63,6 +63,14 @@ declare
   v_last bigint[];
 begin
   v_ids := array(select distinct s.run_id from (select x.run_id from tikku.signal_intake x order by x.id limit p_rows) s);
+  -- A run that goes on as another: there.
+  update tikku.signal_intake s set run_id = c.continued_by from tikku.run_content c
+    where s.run_id = any(v_ids) and c.account_id = s.account_id and c.run_id = s.run_id and c.continued_by is not null;
+  get diagnostics taken = row_count;
+  if taken > 0 then
+    return next;
+    return;
+  end if;
   delete from tikku.signal_intake s where s.run_id = any(v_ids) and not exists (
     select 1 from tikku.run x where x.id = s.run_id and x.account_id = s.account_id and x.finished_at is null);
   get diagnostics taken = row_count;
@@ -179,7 +187,9 @@ begin
   v_ids := array(
     select x.id from tikku.run x join tikku.run_content c on c.account_id = x.account_id and c.run_id = x.id
       join tikku.workflow w on w.account_id = c.account_id and w.name = c.workflow and w.version = c.version and w.served
-      where x.account_id = p_account and x.state = 'paused' and c.pause_reason = 'unserved' order by x.id limit p_rows);
+      -- What its own endpoint said so of is not asked again before that has said anew what it serves.
+      where x.account_id = p_account and x.state = 'paused' and c.pause_reason = 'unserved' and (x.renewed_at is null or w.described_at > x.renewed_at)
+      order by x.id limit p_rows);
   for r in select * from tikku.run x where x.id = any(v_ids) and x.state = 'paused' order by x.id desc for update loop
     continue when not exists (select 1 from tikku.run_content c where c.account_id = r.account_id and c.run_id = r.id and c.pause_reason = 'unserved');
     id := r.id;
@@ -190,12 +200,36 @@ begin
 end $$;
 comment on function tikku.run_resume_served is 'What it resumed; what has a wait is to be handed to the queue.';
 
+-- Many facts of one kind and value for a locked run that is not over, in the order of the keys; each is one that it waits for. One by one (run_fact) they would
+-- make a version of its row each, all of which the next one reads.
+create function tikku.run_facts(p_run uuid, p_keys text[], p_kind text, p_value bytea, p_now timestamptz, p_window_ms bigint) returns bigint
+language plpgsql volatile as $$
+declare
+  r tikku.run;
+  v_count int;
+begin
+  select * into r from tikku.run x where x.id = p_run;
+  with gone as (
+    delete from tikku.waiter w using unnest(p_keys) with ordinality as k(key, n) where w.run_id = p_run and w.key = k.key returning w.key, k.n
+  )
+  insert into tikku.entry (run_id, seq, key, kind, state, value, fence, at)
+    select p_run, r.next_seq - 1 + row_number() over (order by g.n), g.key, p_kind, 'ok', p_value, r.fence, p_now from gone g;
+  get diagnostics v_count = row_count;
+  update tikku.run x set next_seq = r.next_seq + v_count, bytes = r.bytes + v_count * octet_length(p_value), idle = 0,
+      awaits_left = case when r.awaits_left is not null then tikku.awaits_count(p_run, r.awaits) end
+    where x.id = p_run;
+  if r.awaits is not null and r.state in ('sleeping', 'waiting', 'retrying') and tikku.awaits_met(p_run, r.awaits) then
+    return tikku.run_park(p_run, r.awaits, p_now, p_window_ms);
+  end if;
+  return null;
+end $$;
+comment on function tikku.run_facts is 'Zero when the run is to be handed to the queue, because its tree resolves now; else null.';
+
 create function tikku.run_wake(p_account uuid, p_id uuid, p_window_ms bigint) returns setof tikku.ruled language plpgsql volatile rows 2 as $$
 declare
   r tikku.run;
   v_now timestamptz;
   v_keys text[];
-  v_key text;
   v_wait bigint;
 begin
   select * into r from tikku.run x where x.id = p_id and x.account_id = p_account for update;
@@ -209,9 +243,7 @@ begin
     update tikku.waiter w set due_at = v_now where w.run_id = p_id and w.kind in ('run', 'ai') and w.due_at > v_now;
     if found or v_keys <> '{}' or r.state = 'retrying' then
       update tikku.run x set fence = x.fence + 1 where x.id = p_id;
-      foreach v_key in array v_keys loop
-        perform tikku.run_fact(p_id, v_key, 'sleep', 'ok', '"woken"', null, null);
-      end loop;
+      perform tikku.run_facts(p_id, v_keys, 'sleep', '"woken"', v_now, p_window_ms);
       v_wait := tikku.run_park(p_id, (select x.awaits from tikku.run x where x.id = p_id), v_now, p_window_ms);
     else
       r.state := null;
@@ -421,50 +453,19 @@ begin
 end $$;
 comment on function tikku.approval_answer is 'done; missing; conflict: approved, rejected, expired or closed.';
 
--- Cancels what is left of runs that are over. All are locked at once, in the one order.
-create function tikku.child_sweep_turn(p_rows int) returns table (taken int, id uuid, wait_ms bigint, account_id uuid) language plpgsql volatile rows 50 as $$
-declare
-  v_parents uuid[];
-  v_ids uuid[];
-  v_id uuid;
-  v_parent uuid;
-begin
-  v_parents := array(select s.parent_id from tikku.child_sweep s order by s.at limit 100);
-  if v_parents = '{}' then
-    return;
-  end if;
-  v_ids := array(select x.id from tikku.run x where x.parent_id = any(v_parents) and x.finished_at is null limit p_rows);
-  perform tikku.run_lock(v_ids);
-  taken := array_length(v_parents, 1);
-  return next;
-  foreach v_id in array v_ids loop
-    if exists (select 1 from tikku.run x where x.id = v_id and x.finished_at is null
-      and not exists (select 1 from tikku.run y where y.id = x.parent_id and y.finished_at is null))
-    then
-      return query select 0, e.id, e.wait_ms, e.account_id from tikku.run_end(v_id, 'cancelled', null,
-        json_build_object('name', 'Cancelled', 'message', 'its parent was over'), tikku.clock_fresh()) e;
-    end if;
-  end loop;
-  -- A parent that a person retried has none to lose; one that is over cannot have new ones.
-  delete from tikku.child_sweep s where s.parent_id = any(v_parents)
-    and (exists (select 1 from tikku.run y where y.id = s.parent_id and y.finished_at is null)
-      or not exists (select 1 from tikku.run x where x.parent_id = s.parent_id and x.finished_at is null));
-end $$;
-comment on function tikku.child_sweep_turn is 'A row that says there was something to do; and what is to be handed to the queue.';
-
 do $settings$
 declare
   v_function text;
 begin
   foreach v_function in array array['run_signal', 'signal_intake_apply', 'run_cancel', 'run_pause', 'run_resume', 'run_resume_served', 'run_wake', 'run_retry', 'run_fork',
-    'approval_answer', 'child_sweep_turn']
+    'approval_answer']
   loop
     execute format('alter function tikku.%I set lock_timeout = %L', v_function, '5s');
     -- By index is right at every size (migration 4 says why).
     execute format('alter function tikku.%I set enable_seqscan = off', v_function);
   end loop;
-  foreach v_function in array array['signal_put', 'run_signal', 'signal_intake_apply', 'run_cancel', 'run_pause', 'run_resume_locked', 'run_resume', 'run_resume_served', 'run_wake',
-    'run_faults', 'run_revive', 'run_retry', 'run_fork', 'approval_answer', 'child_sweep_turn']
+  foreach v_function in array array['signal_put', 'run_signal', 'signal_intake_apply', 'run_cancel', 'run_pause', 'run_resume_locked', 'run_resume', 'run_resume_served', 'run_facts', 'run_wake',
+    'run_faults', 'run_revive', 'run_retry', 'run_fork', 'approval_answer']
   loop
     execute (select format('revoke execute on function %s from public', p.oid::regprocedure) from pg_proc p join pg_namespace n on n.oid = p.pronamespace
       where n.nspname = 'tikku' and p.proname = v_function);

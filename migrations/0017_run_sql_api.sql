@@ -102,7 +102,7 @@ begin
     perform tikku.sql_refuse(v_at || 'name is required', null);
   end if;
   name := tikku.sql_text(jsonb_build_object('name', name), 'name', 128, v_at);
-  select r.finished_at is not null into v_over from tikku.run r join tikku.run_content c on c.account_id = r.account_id and c.run_id = r.id
+  select r.finished_at is not null and c.continued_by is null into v_over from tikku.run r join tikku.run_content c on c.account_id = r.account_id and c.run_id = r.id
     where r.id = v_id and r.account_id = v_account;
   if not found then
     perform tikku.sql_refuse(v_at || 'run does not exist', 'A run''s id is what tikku.start_run returned: run_ and 32 hex digits.');

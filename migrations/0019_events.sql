@@ -1,6 +1,8 @@
--- Events, apps, bulk operations on runs, and what becomes of old ones. Lock order: see 0015; an event that is being applied is locked before runs.
+-- Events, apps, and runs by the many: children of what is over, bulk operations, retention. Lock order: see 0015; an event that is being applied is locked before runs.
 
 create index event_waits on tikku.event (account_id, name, seq) where not applied;
+-- What a run's AI steps used is summed whenever it is shown.
+create index entry_ai on tikku.entry (run_id) where ai is not null;
 
 -- JSON that a person wrote, compared by value. What jsonb cannot hold is read with U+FFFD in place of U+0000 and of halves of surrogate pairs.
 
@@ -133,10 +135,11 @@ begin
   if v_runs <> '{}' then
     perform 1 from tikku.run r where r.id = any(v_runs) order by r.id desc for update;
     -- Others may have woken them meanwhile.
-    for w in select * from tikku.event_waiters(e, v_runs, null) x order by x.run_id, x.key loop
+    for w in select x.run_id, array_agg(x.key order by length(x.key), x.key) as keys from tikku.event_waiters(e, v_runs, null) x group by x.run_id loop
       verdict := 'woken';
       id := w.run_id;
-      wait_ms := tikku.run_fact(w.run_id, w.key, 'event', 'ok', v_value, null, null);
+      wait_ms := case when array_length(w.keys, 1) = 1 then tikku.run_fact(w.run_id, w.keys[1], 'event', 'ok', v_value, null, null)
+        else tikku.run_facts(w.run_id, w.keys, 'event', v_value, tikku.clock_fresh(), p_window_ms) end;
       return next;
     end loop;
     update tikku.event x set woken = x.woken + coalesce(array_length(v_runs, 1), 0) where x.account_id = p_account and x.id = e.id;
@@ -285,6 +288,37 @@ begin
 end $$;
 comment on function tikku.app_delete is 'done, missing, or stale. Its runs are paused when they are next to be dispatched, until an app serves them again.';
 
+-- Cancels what is left of runs that are over. All are locked at once, in the one order.
+create function tikku.child_sweep_turn(p_rows int) returns table (taken int, id uuid, wait_ms bigint, account_id uuid) language plpgsql volatile rows 50 as $$
+declare
+  v_parents uuid[];
+  v_ids uuid[];
+  v_id uuid;
+  v_parent uuid;
+begin
+  v_parents := array(select s.parent_id from tikku.child_sweep s order by s.at limit 100);
+  if v_parents = '{}' then
+    return;
+  end if;
+  v_ids := array(select x.id from tikku.run x where x.parent_id = any(v_parents) and x.finished_at is null limit p_rows);
+  perform tikku.run_lock(v_ids);
+  taken := array_length(v_parents, 1);
+  return next;
+  foreach v_id in array v_ids loop
+    if exists (select 1 from tikku.run x where x.id = v_id and x.finished_at is null
+      and not exists (select 1 from tikku.run y where y.id = x.parent_id and y.finished_at is null))
+    then
+      return query select 0, e.id, e.wait_ms, e.account_id from tikku.run_end(v_id, 'cancelled', null,
+        json_build_object('name', 'Cancelled', 'message', 'its parent was over'), tikku.clock_fresh()) e;
+    end if;
+  end loop;
+  -- A parent that a person retried has none to lose; one that is over cannot have new ones.
+  delete from tikku.child_sweep s where s.parent_id = any(v_parents)
+    and (exists (select 1 from tikku.run y where y.id = s.parent_id and y.finished_at is null)
+      or not exists (select 1 from tikku.run x where x.parent_id = s.parent_id and x.finished_at is null));
+end $$;
+comment on function tikku.child_sweep_turn is 'A row that says there was something to do; and what is to be handed to the queue.';
+
 -- Everything that matches, was started up to as_of by the time in its id, and is not over.
 create function tikku.run_cancel_many(
   p_account uuid, p_as_of_us bigint, p_most int, p_ids uuid[], p_state text, p_workflow text, p_version text, p_label text, p_parent uuid, p_external_id text,
@@ -380,7 +414,7 @@ begin
     held_us := tikku.us(tikku.clock_fresh()) - tikku.us(v_begun);
     account := a.id;
     -- What is left of a large run is first again; where all are held, the next round goes past them.
-    after := case when pruned > 0 or v_rows > 0 then a.after else v_times[v_bite] + interval '1 microsecond' end;
+    after := case when pruned = v_bite then v_times[v_bite] when pruned > 0 or v_rows > 0 then v_times[1] else v_times[v_bite] + interval '1 microsecond' end;
     return;
   end loop;
 end $$;
@@ -410,7 +444,7 @@ do $settings$
 declare
   v_function text;
 begin
-  foreach v_function in array array['event_publish', 'event_apply', 'app_put', 'app_described', 'app_delete', 'run_cancel_many', 'run_prune', 'event_prune'] loop
+  foreach v_function in array array['event_publish', 'event_apply', 'app_put', 'app_described', 'app_delete', 'child_sweep_turn', 'run_cancel_many', 'run_prune', 'event_prune'] loop
     execute format('alter function tikku.%I set lock_timeout = %L', v_function, '5s');
     -- By index is right at every size (migration 4 says why).
     execute format('alter function tikku.%I set enable_seqscan = off', v_function);
@@ -423,7 +457,7 @@ begin
   -- Its filters are many and mostly absent: each call gets the plan for those it has.
   alter function tikku.run_cancel_many set plan_cache_mode = force_custom_plan;
   foreach v_function in array array['json_mended', 'json_value', 'json_at', 'event_matches', 'match_path', 'match_hash', 'event_publish', 'event_apply', 'event_waiters', 'app_put', 'app_described', 'app_delete',
-    'run_cancel_many', 'run_matching', 'run_prune', 'event_prune']
+    'child_sweep_turn', 'run_cancel_many', 'run_matching', 'run_prune', 'event_prune']
   loop
     execute (select format('revoke execute on function %s from public', p.oid::regprocedure) from pg_proc p join pg_namespace n on n.oid = p.pronamespace
       where n.nspname = 'tikku' and p.proname = v_function);

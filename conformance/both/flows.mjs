@@ -38,7 +38,7 @@ for (const [workflow, input, output, bodies] of [
 
 check("kit-long with 1.2 MB of values is resumed from its pages", needs("kit-long"), async (t) => {
   const run = await t.start("kit-long", { n: 120, bytes: 10_000 });
-  assert.deepEqual(await t.done(run), { sum: 7_140 });
+  assert.deepEqual(await t.done(run, 120_000), { sum: 7_140 });
   assert.equal((await t.bodies(run)).length, 120);
 });
 
@@ -186,4 +186,26 @@ check("kit-long is cancelled in the middle and stops", needs("kit-long"), async 
 check("a hundred runs at the same time all complete", needs("kit-sequence"), async (t) => {
   const runs = await Promise.all(Array.from({ length: 100 }, () => t.start("kit-sequence", {})));
   for (const run of runs) assert.deepEqual(await t.done(run), { n: 3 });
+});
+
+check("kit-children joins two hundred children", needs("kit-children"), async (t) => {
+  assert.equal((await t.output("kit-children", { n: 200 })).length, 200);
+});
+
+check("kit-wide does two thousand steps, each body once", needs("kit-wide"), async (t) => {
+  const run = await t.start("kit-wide", { n: 2_000 });
+  assert.deepEqual(await t.done(run), { sum: 1_999_000 });
+  assert.equal((await t.bodies(run)).length, 2_000);
+});
+
+check("a run that is longer than its budget is handed over, each body once; a body longer than its lease is not run again", needs("kit-slow"), async (t) => {
+  // The two settings are the app's, so both runs are made while they hold.
+  await t.register({ timeoutSeconds: 15, leaseSeconds: 2 });
+  const long = await t.start("kit-long", { n: 110, ms: 100 });
+  const slow = await t.start("kit-slow", { ms: 6_000 });
+  assert.deepEqual(await t.done(slow), "after");
+  assert.deepEqual(await t.done(long), { sum: 5_995 });
+  assert.deepEqual((await t.bodies(slow)).map((body) => body.key), ["slow#0", "after#0"]);
+  assert.equal((await t.bodies(long)).length, 110);
+  await t.register({});
 });

@@ -63,7 +63,7 @@ check("a singleton that cancels takes the place of the run there is", {}, async 
 });
 
 check("starts within the debounce become one run with the last input", {}, async (t) => {
-  const flow = await t.flow((invoke) => reply(done(invoke.input)), { debounce: { seconds: 1, key: "input.k" } });
+  const flow = await t.flow((invoke) => reply(done(invoke.input)), { debounce: { seconds: 2, key: "input.k" } });
   const runs = [];
   for (const n of [1, 2, 3]) runs.push(await flow.start({ k: "a", n }));
   assert.equal(new Set(runs.map((run) => run.id)).size, 1);

@@ -53,11 +53,11 @@ check("the first write wins: a second result or error for a key changes nothing"
 });
 
 check("an error that is retried is pending with the next attempt, and dispatched after its wait", {}, async (t) => {
-  const flow = await t.flow([reply(error("a#0", "no", { retry: { afterMs: 1_500 } }), "a#0"), reply(done(1))]);
+  const flow = await t.flow([reply(error("a#0", "no", { retry: { afterMs: 2_500 } }), "a#0"), reply(done(1))]);
   const run = await flow.start(1);
   await run.until("retrying");
   const { pending } = await run.invoke(2);
-  assert.ok(run.invokes[1].atMs - run.invokes[0].atMs >= 1_450, `after ${run.invokes[1].atMs - run.invokes[0].atMs} ms`);
+  assert.ok(run.invokes[1].atMs - run.invokes[0].atMs >= 2_450, `after ${run.invokes[1].atMs - run.invokes[0].atMs} ms`);
   assert.deepEqual(pending, [{ key: "a#0", kind: "run", attempt: 2, waitMs: 0 }]);
 });
 
@@ -90,7 +90,7 @@ check("a branch in backoff does not hold up a reply that waits for nothing", {},
   const run = await flow.start(1);
   await run.invoke(1);
   await run.signal("go", 1);
-  await run.output(5_000);
+  await run.output(15_000);
 });
 
 check("a result after a retry ends the step", {}, async (t) => {

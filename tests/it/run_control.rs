@@ -458,3 +458,42 @@ async fn a_signal_that_meets_a_resume_starts_the_run_once() {
     let all = [kicks, done(resume.await.unwrap())].concat();
     assert_eq!((kicked(&all), bed.state(id).await.as_str()), (vec![id], "queued"));
 }
+
+#[tokio::test]
+async fn a_retry_that_meets_the_sweep_of_its_children_waits_for_living_ones() {
+    for turn in 0..2 {
+        let bed = Bed::new(&format!("ctl_race_sweep_{turn}"), []).await;
+        let account = bed.world.account;
+        let id = parked(&bed, json!([child_op("a#0"), child_op("b#0")]), json!({ "all": ["a#0", "b#0"] })).await;
+        done(bed.ctx.store.run_cancel(account, id).await.unwrap());
+        let hold = Hold::run(&bed, children(&bed, id).await[1]).await;
+        let (ctx, ctx2) = (bed.ctx.clone(), bed.ctx.clone());
+        let retry = async move { ctx.store.run_retry(account, id).await.unwrap() };
+        let swept = async move { ctx2.store.child_sweep(500).await.unwrap() };
+        let (retry, swept) = if turn == 0 {
+            let swept = tokio::spawn(swept);
+            hold.release_for(&bed, 1).await;
+            (tokio::spawn(retry), swept)
+        } else {
+            let parent = Hold::run(&bed, id).await;
+            let (retry, swept) = (tokio::spawn(retry), tokio::spawn(swept));
+            parent.release_for(&bed, 2).await;
+            hold.release_for(&bed, 0).await;
+            (retry, swept)
+        };
+        swept.await.unwrap();
+        done(retry.await.unwrap());
+        sweep(&bed).await;
+        play(&bed.ctx.store, id, json!([child_op("a#0"), child_op("b#0")]), json!({ "all": ["a#0", "b#0"] })).await;
+        assert_eq!(bed.state(id).await, "waiting");
+        let live =
+            "select count(*) from tikku.waiter w join tikku.run c on c.id = w.child_id where w.run_id = $1 and c.finished_at is null";
+        assert_eq!(bed.count(live, id).await, 2);
+        for kid in children(&bed, id).await {
+            if let Some(lease) = try_lease(&bed.ctx.store, kid).await {
+                settle(&bed.ctx.store, &lease.over("done", Some("1"), None)).await;
+            }
+        }
+        assert_eq!((bed.state(id).await.as_str(), bed.keys(id).await.len()), ("queued", 2));
+    }
+}

@@ -254,6 +254,19 @@ async fn runs_whose_version_is_served_again_go_on() {
 }
 
 #[tokio::test]
+async fn what_its_endpoint_did_not_serve_is_asked_for_again_when_that_has_said_anew_what_it_serves() {
+    let bed = Bed::new("app_unserved", []).await;
+    describe(&bed, "a", &[workflow("w", "1", &[])]).await;
+    let RunStarted::Accepted { id, .. } = start(&bed, "w", None).await else { panic!() };
+    let mut said = lease(&bed.ctx.store, id).await.reply(json!([]), Value::Null);
+    said.outcome = tikku_domain::workflow::Outcome::Pause { reason: "unserved", detail: "{}".to_owned() };
+    settle(&bed.ctx.store, &said).await;
+    assert_eq!(describe(&bed, "b", &[workflow("other", "1", &[])]).await, []);
+    assert_eq!(bed.state(id).await, "paused");
+    assert_eq!(describe(&bed, "a", &[workflow("w", "1", &[])]).await, [id]);
+}
+
+#[tokio::test]
 async fn an_app_is_changed_only_at_the_revision_that_was_seen() {
     let bed = Bed::new("app_revision", []).await;
     let (store, account) = (&bed.ctx.store, bed.world.account);

@@ -7,7 +7,7 @@ use tikku_store::{RunPrunePlace, Store};
 use tokio_postgres::{Client, NoTls};
 
 use crate::run_bed::Bed;
-use crate::run_desk::{lease, parked, play, result_op, settle, signal_op, try_lease};
+use crate::run_desk::{Hold, lease, parked, play, result_op, settle, signal_op, try_lease};
 
 async fn text(client: &Client, sql: &str) -> Result<String, String> {
     let row = client.query_one(&format!("select ({sql})::text"), &[]).await;
@@ -116,6 +116,24 @@ async fn signals_by_sql_come_in_their_order_and_not_to_runs_that_are_over() {
 }
 
 #[tokio::test]
+async fn a_signal_by_sql_follows_a_run_that_goes_on_as_another() {
+    let bed = Bed::new("rsql_continue", []).await;
+    let store = &bed.ctx.store;
+    let old = bed.start().await;
+    let first = lease(store, old).await;
+    text(&bed.client, &format!("tikku.signal('{old}', 's', '1')")).await.unwrap();
+    let mut end = first.over("continue", Some("2"), None);
+    end.ops[0].detail = Some("{}".to_owned());
+    assert!(settle(store, &end).await);
+    assert_eq!(text(&bed.client, &format!("tikku.signal('{old}', 's', '2')")).await.unwrap(), "true");
+    intake(&bed).await;
+    let new = RunId(bed.column(old, "continued_by").await.parse().unwrap());
+    play(store, new, json!([signal_op("s#0", "s"), signal_op("s#1", "s")]), json!({ "all": ["s#0", "s#1"] })).await;
+    let values: Vec<_> = bed.journal(new).await.into_iter().map(|row| row.value.unwrap()).collect();
+    assert_eq!((values, bed.state(new).await.as_str()), (vec!["1".to_owned(), "2".to_owned()], "queued"));
+}
+
+#[tokio::test]
 async fn a_role_may_call_what_it_was_granted_and_nothing_beneath() {
     let bed = Bed::new("rsql_role", []).await;
     let grants = "create role rsql_user login; grant usage on schema tikku to rsql_user; grant execute on function tikku.start_run, tikku.signal to rsql_user";
@@ -185,4 +203,21 @@ async fn a_large_run_goes_bite_by_bite_and_is_seen_no_more_after_the_first() {
     assert!(place.is_some());
     assert_eq!(prune(&later).await.0, 1);
     assert_eq!(bed.count("select count(*) from tikku.entry where run_id = $1", id).await, 0);
+}
+
+#[tokio::test]
+async fn retention_waits_for_nobody() {
+    let bed = Bed::new("rsql_prune_held", []).await;
+    let (held, free) = (bed.start().await, bed.start().await);
+    for id in [held, free] {
+        bed.ctx.store.run_cancel(bed.world.account, id).await.unwrap();
+    }
+    let later = bed.world.later(400 * 86_400);
+    for row in ["tikku.run where id", "tikku.run_content where run_id"] {
+        let hold = Hold::row(&bed, &format!("select 1 from {row} = '{}' for update", held.0)).await;
+        assert_eq!(prune(&later).await.0, u64::from(row.starts_with("tikku.run ")));
+        assert_eq!(bed.state(held).await, "cancelled");
+        hold.release_for(&bed, 0).await;
+    }
+    assert_eq!(prune(&later).await.0, 1);
 }

@@ -11,9 +11,10 @@ use tikku_domain::workflow::{Dispatch, Journal, Outcome, Settlement};
 use tikku_domain::{workflow_invoke, workflow_judge};
 use tikku_platform::time::{self, Stopwatch};
 use tikku_platform::{Ctx, Push, Slow};
-use tokio::sync::{SemaphorePermit, mpsc, oneshot};
+use tikku_store::StoreError;
+use tokio::sync::SemaphorePermit;
 
-use crate::record::Ended;
+use crate::record::Recorder;
 
 /// A dispatch that has lasted so long moves to the slow lane.
 const SLOW_MS: u64 = 1_000;
@@ -41,15 +42,12 @@ impl<'a> Drive<'a> {
     }
 
     /// Dispatches the run until it stops to go on at once, or time is up.
-    pub(crate) async fn run(mut self, sender: mpsc::UnboundedSender<Ended>) {
+    pub(crate) async fn run(mut self, recorder: &Recorder) -> Result<(), StoreError> {
         loop {
             let settlement = self.dispatch().await;
-            let (next_to, next) = oneshot::channel();
-            // Err: nobody records any more, which is an end as well.
-            let Ok(()) = sender.send(Ended { settlement, next_to }) else { return };
-            match next.await {
-                Ok(next) => self.go_on(*next),
-                Err(_) => return,
+            match recorder.record(self.ctx, settlement).await? {
+                Some(next) => self.go_on(*next),
+                None => return Ok(()),
             }
         }
     }

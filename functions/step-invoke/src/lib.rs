@@ -15,10 +15,9 @@ use tikku_domain::workflow::Dispatch;
 use tikku_platform::time::{self, Stopwatch};
 use tikku_platform::{Ctx, Kick};
 use tikku_store::{Dispatched, StoreError};
-use tokio::sync::mpsc;
 
 use crate::dispatch::Drive;
-use crate::record::{Ended, record_all};
+pub use crate::record::Recorder;
 
 /// Runs that one load may lease, however many slots are free.
 const ROWS_MAX: usize = 100;
@@ -77,44 +76,42 @@ async fn lease(ctx: &Ctx, ids: &[RunId], watch: Stopwatch) -> Result<Batch, Stor
 
 /// Dispatches leased runs side by side, drives each on for as long as it may, and records what comes of them.
 pub async fn run(ctx: &Ctx, batch: Batch) -> Result<(), StoreError> {
-    let Batch { leased, soon, rest, watch } = batch;
-    let mut result = run_leased(ctx, leased, soon, watch).await;
-    let mut rest = rest;
-    // Runs beyond the free slots; what does not fit any more is handed over by tick.
-    while !rest.is_empty() && !ctx.config.is_stopping() && watch.elapsed_ms() < ctx.config.batch_deadline_ms() / 2 {
-        let next = lease(ctx, &rest, watch).await?;
-        rest = next.rest;
-        result = result.and(run_leased(ctx, next.leased, next.soon, watch).await);
+    run_with(ctx, &Recorder::default(), batch).await
+}
+
+/// The same where batches overlap in one process: what ends at the same time is recorded together.
+pub async fn run_with(ctx: &Ctx, recorder: &Recorder, batch: Batch) -> Result<(), StoreError> {
+    let watch = batch.watch;
+    let mut result = Ok(());
+    let mut next = Some(batch);
+    while let Some(Batch { leased, soon, rest, .. }) = next.take() {
+        result = result.and(run_leased(ctx, recorder, leased, soon, watch).await);
+        // Runs beyond the free slots; what does not fit any more is handed over by tick.
+        if !rest.is_empty() && !ctx.config.is_stopping() && watch.elapsed_ms() < ctx.config.batch_deadline_ms() / 2 {
+            next = Some(lease(ctx, &rest, watch).await?);
+        }
     }
     result
 }
 
-async fn run_leased(ctx: &Ctx, leased: Vec<Dispatch>, soon: Vec<Kick>, watch: Stopwatch) -> Result<(), StoreError> {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    let drives: FuturesUnordered<_> = leased.into_iter().map(|dispatch| Drive::new(ctx, dispatch, watch).run(sender.clone())).collect();
-    let waits: FuturesUnordered<_> = soon.into_iter().map(|kick| wait(ctx, kick, watch, sender.clone())).collect();
-    drop(sender);
-    let drive_all = join(drives.collect::<()>(), waits.collect::<()>());
-    join(drive_all, record_all(ctx, receiver)).await.1
+async fn run_leased(ctx: &Ctx, recorder: &Recorder, leased: Vec<Dispatch>, soon: Vec<Kick>, watch: Stopwatch) -> Result<(), StoreError> {
+    let drives: FuturesUnordered<_> = leased.into_iter().map(|dispatch| Drive::new(ctx, dispatch, watch).run(recorder)).collect();
+    let waits: FuturesUnordered<_> = soon.into_iter().map(|kick| wait(ctx, recorder, kick, watch)).collect();
+    let (drives, waits) = join(drives.collect::<Vec<_>>(), waits.collect::<Vec<_>>()).await;
+    drives.into_iter().chain(waits).collect()
 }
 
 /// Waits for a run that is due in a moment, and drives it.
-async fn wait(ctx: &Ctx, kick: Kick, watch: Stopwatch, sender: mpsc::UnboundedSender<Ended>) {
-    let WakeId::Run(id) = kick.id else { return };
+async fn wait(ctx: &Ctx, recorder: &Recorder, kick: Kick, watch: Stopwatch) -> Result<(), StoreError> {
+    let WakeId::Run(id) = kick.id else { return Ok(()) };
     time::sleep_ms(kick.wait_ms).await;
-    let leased = match ctx.store.run_lease(&[id], 1).await {
-        Ok(leased) => leased,
-        Err(error) => {
-            tracing::warn!(%error, "a run that was waited for could not be leased; it goes back to the queue");
-            return ctx.kick(&[Kick { wait_ms: WAIT_MS_MAX, ..kick }]).await;
-        }
-    };
-    for one in leased {
+    for one in ctx.store.run_lease(&[id], 1).await? {
         match one {
-            Dispatched::Started(dispatch) => Drive::new(ctx, *dispatch, watch).run(sender.clone()).await,
+            Dispatched::Started(dispatch) => Drive::new(ctx, *dispatch, watch).run(recorder).await?,
             // It was put off meanwhile.
             Dispatched::Waiting(kick) | Dispatched::Kick(kick) => ctx.kick(&[kick]).await,
             Dispatched::Recorded { .. } | Dispatched::Stale { .. } => {}
         }
     }
+    Ok(())
 }

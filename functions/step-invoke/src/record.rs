@@ -1,60 +1,98 @@
-//! Records ends of dispatches, those that are known at the same time by one statement. One that comes alone waits for nothing: while a
-//! statement is under way others gather.
+//! Records ends of dispatches, those that are known at the same time by one statement: a statement costs far more than a row of it. One that
+//! comes alone waits for nothing; while statements are under way others gather.
 
+use std::pin::pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use futures_util::future::{Either, select};
 use tikku_domain::workflow::{Dispatch, Settlement};
 use tikku_platform::{Ctx, time};
 use tikku_store::{Dispatched, StoreError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 
 /// Ends that one statement records.
 const GROUP_MAX: usize = 50;
 /// What they may hold together, in bytes; one that is larger is recorded alone.
 const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Statements at once: more of them would each hold less.
+const TURNS: usize = 2;
 /// While the database is away a statement is tried again after twice the wait each time, up to this: for 13 s in all.
 const PAUSE_MS_MAX: u64 = 6_400;
 
-/// An end, and whom to tell of the run's next dispatch, if it goes on at once.
-pub(crate) struct Ended {
-    pub(crate) settlement: Settlement,
-    pub(crate) next_to: oneshot::Sender<Box<Dispatch>>,
+/// What the drives of one process share to record their ends.
+#[derive(Debug)]
+pub struct Recorder {
+    waiting: Mutex<Vec<Ended>>,
+    turns: Semaphore,
 }
 
-/// Records until every drive has ended; the first error is kept and the rest still recorded.
-pub(crate) async fn record_all(ctx: &Ctx, mut receiver: mpsc::UnboundedReceiver<Ended>) -> Result<(), StoreError> {
-    let mut result = Ok(());
-    let mut next = None;
-    while let Some(first) = match next.take() {
-        Some(ended) => Some(ended),
-        None => receiver.recv().await,
-    } {
-        let mut bytes = first.settlement.bytes();
-        let mut group = vec![first];
-        while group.len() < GROUP_MAX
-            && let Ok(ended) = receiver.try_recv()
-        {
-            bytes += ended.settlement.bytes();
-            if bytes > GROUP_BYTES_MAX {
-                next = Some(ended);
-                break;
-            }
-            group.push(ended);
-        }
-        result = result.and(record(ctx, group).await);
+/// An end, and whom to tell: of the run's next dispatch if it goes on at once, of nothing if not.
+#[derive(Debug)]
+struct Ended {
+    settlement: Settlement,
+    told: oneshot::Sender<Option<Box<Dispatch>>>,
+}
+
+impl Default for Recorder {
+    fn default() -> Self {
+        Self { waiting: Mutex::default(), turns: Semaphore::new(TURNS) }
     }
-    result
 }
 
-async fn record(ctx: &Ctx, group: Vec<Ended>) -> Result<(), StoreError> {
-    let (settlements, mut waiting): (Vec<_>, Vec<_>) = group.into_iter().map(|ended| ((ended.settlement), Some(ended.next_to))).unzip();
-    let settled = persist(ctx, &settlements).await?;
+impl Recorder {
+    /// Records an end, together with others that wait; answers the run's next dispatch if it goes on at once.
+    pub(crate) async fn record(&self, ctx: &Ctx, settlement: Settlement) -> Result<Option<Box<Dispatch>>, StoreError> {
+        let (told, mut answer) = oneshot::channel();
+        self.waiting().push(Ended { settlement, told });
+        loop {
+            let turn = match select(&mut answer, pin!(self.turns.acquire())).await {
+                Either::Left((answer, _)) => return answer.map_err(|_| unrecorded()),
+                Either::Right((turn, _)) => turn,
+            };
+            let group = self.take();
+            if group.is_empty() {
+                // Another has taken this one along.
+                drop(turn);
+                return answer.await.map_err(|_| unrecorded());
+            }
+            let kicks = settle(ctx, group).await;
+            drop(turn);
+            ctx.kick(&kicks).await;
+        }
+    }
+
+    /// The first of those that wait, as many as one statement takes.
+    fn take(&self) -> Vec<Ended> {
+        let mut waiting = self.waiting();
+        let mut bytes = 0;
+        let fits = |ended: &&Ended| {
+            bytes += ended.settlement.bytes();
+            bytes <= GROUP_BYTES_MAX
+        };
+        let count = waiting.iter().take(GROUP_MAX).take_while(fits).count().max(1).min(waiting.len());
+        waiting.drain(..count).collect()
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Vec<Ended>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn unrecorded() -> StoreError {
+    StoreError::Unavailable("the end of a dispatch could not be recorded".to_owned())
+}
+
+/// Settles a group and tells its drives; answers what is to be handed to the queues. When it cannot be settled their drives hear nothing.
+async fn settle(ctx: &Ctx, group: Vec<Ended>) -> Vec<tikku_platform::Kick> {
+    let (settlements, told): (Vec<_>, Vec<_>) = group.into_iter().map(|ended| (ended.settlement, ended.told)).unzip();
     let mut kicks = Vec::new();
+    let Ok(settled) = persist(ctx, &settlements).await else { return kicks };
+    let mut nexts: Vec<Option<Box<Dispatch>>> = settlements.iter().map(|_| None).collect();
     for one in settled {
         match one {
             Dispatched::Started(dispatch) => {
-                let index = settlements.iter().position(|s| s.id == dispatch.id);
-                if let Some(next_to) = index.and_then(|index| waiting[index].take()) {
-                    // The drive waits for this.
-                    let _heard = next_to.send(dispatch);
+                if let Some(index) = settlements.iter().position(|settlement| settlement.id == dispatch.id) {
+                    nexts[index] = Some(dispatch);
                 }
             }
             Dispatched::Recorded { kick, .. } => kicks.extend(kick),
@@ -62,13 +100,14 @@ async fn record(ctx: &Ctx, group: Vec<Ended>) -> Result<(), StoreError> {
             Dispatched::Stale { id } => tracing::info!(%id, "a dispatch ended after another had begun, or the run was over"),
         }
     }
-    // Their drives end, and set their slots free.
-    drop(waiting);
-    ctx.kick(&kicks).await;
-    Ok(())
+    for (told, next) in told.into_iter().zip(nexts) {
+        // A drive that was dropped hears nothing; the lease of its next dispatch runs out.
+        let _heard = told.send(next);
+    }
+    kicks
 }
 
-/// Settles a group; a database that is away for seconds does not cost it. Sending it twice is safe.
+/// Sends a group; a database that is away for seconds does not cost it. Sending it twice is safe.
 async fn persist(ctx: &Ctx, settlements: &[Settlement]) -> Result<Vec<Dispatched>, StoreError> {
     let mut pause_ms = 100;
     loop {

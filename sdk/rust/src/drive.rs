@@ -87,8 +87,10 @@ enum Event {
 impl Drive {
     pub fn new(shared: Arc<Shared>, link: Link, mode: Checkpoint, budget: Duration, renew: Duration, work: Work) -> Self {
         let flag = Arc::new(Flag::default());
-        if let Checkpoint::Batched { max_steps, .. } = mode {
-            shared.journal().early_max = max_steps.max(1);
+        match mode {
+            Checkpoint::Each => {}
+            Checkpoint::Batched { max_steps, .. } => shared.journal().early_max = max_steps.max(1),
+            Checkpoint::Return => shared.journal().one_reply = true,
         }
         Self {
             budget: Some(shared.host.sleep(budget)),

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::failure::Failure;
 use crate::outbox::{Outbox, Outgoing};
-use crate::wire::{Diff, Entry, KeyKind, Page, Pending};
+use crate::wire::{Diff, Entry, KeyKind, OPS_MAX, Page, Pending};
 
 /// The key of a step: its name, `#`, its occurrence.
 pub type Key = Arc<str>;
@@ -101,6 +101,8 @@ pub struct Journal {
     unrecorded: usize,
     /// So many results may settle before they are recorded, where that cannot change their order.
     pub early_max: usize,
+    /// All results travel in one reply: no more begins than it has room for.
+    pub one_reply: bool,
     /// A recorded outcome differs from the one that the workflow was given early.
     pub contradicted: bool,
     /// A step body is being polled right now.
@@ -271,6 +273,10 @@ impl Journal {
     pub fn begin(&mut self) -> bool {
         let mut began = false;
         for key in std::mem::take(&mut self.fresh) {
+            if self.one_reply && self.in_flight + self.outbox.len() >= OPS_MAX - 1 {
+                self.fresh.push_back(key);
+                continue;
+            }
             let Some(Slot { ask: Some(ask), pending, .. }) = self.slots.get_mut(&key) else { continue };
             if !matches!(ask.phase, Phase::Asked) {
                 continue;

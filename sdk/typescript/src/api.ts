@@ -56,6 +56,79 @@ export interface paths {
         patch: operations["changeAccount"];
         trace?: never;
     };
+    "/v1/approvals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists approvals that wait for an answer, newest first; with `status=all` those that were answered too. */
+        get: operations["listApprovals"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/apps": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists apps by name, without their workflows. */
+        get: operations["listApps"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/apps/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows an app with its workflows. */
+        get: operations["getApp"];
+        /**
+         * Registers an app, or changes where it is. Its endpoint is asked at once what it serves, by a signed request.
+         * @description The app is stored whatever the endpoint answers: `describeError` says what was wrong with the answer, and its workflows stay as they were.
+         */
+        put: operations["putApp"];
+        post?: never;
+        /** Deletes an app. Its runs stay, and are paused as `unserved` when they would be dispatched next. */
+        delete: operations["deleteApp"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/apps/{name}/describe": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Asks an app again what it serves: after a deployment. Runs that were paused because nobody served their version go on if it does now. */
+        post: operations["describeApp"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/breakers": {
         parameters: {
             query?: never;
@@ -152,6 +225,41 @@ export interface paths {
         put?: never;
         /** Makes up to 1,000 dead letters due now with a fresh budget, those that failed first first. */
         post: operations["retryDeadLetters"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists events, newest first. */
+        get: operations["listEvents"];
+        put?: never;
+        /** Publishes an event. It is stored before anything comes of it: what this call cannot do in time, tick does. */
+        post: operations["publishEvent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/events/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows an event. */
+        get: operations["getEvent"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -463,7 +571,8 @@ export interface paths {
         };
         /**
          * Publishes the request itself: method, content type and body are pushed as they came, byte for byte, up to 4 MiB.
-         * @description The destination follows in the path as it is, not percent-encoded: `/v1/publish/https://example.com/hook?a=b`, or the name of a fanout.
+         * @description The destination follows in the path as it is, not percent-encoded: `/v1/publish/https://example.com/hook?a=b`, or the name of a fanout, or
+         *     `workflow:` and the name of a workflow, whose runs have the body as their input, which must be JSON then; no header is passed on to a run.
          *     Options are headers, or query parameters of the same name in lower case, such as `tikku-delay-seconds=60`; other query parameters
          *     belong to the destination. Content-Type and Content-Encoding are passed on, and the headers that `Tikku-Forward` names; a header
          *     `Tikku-Forward-X: y` is pushed as `X: y`. No other header is passed on.
@@ -471,7 +580,8 @@ export interface paths {
         get: operations["publishRawGet"];
         /**
          * Publishes the request itself: method, content type and body are pushed as they came, byte for byte, up to 4 MiB.
-         * @description The destination follows in the path as it is, not percent-encoded: `/v1/publish/https://example.com/hook?a=b`, or the name of a fanout.
+         * @description The destination follows in the path as it is, not percent-encoded: `/v1/publish/https://example.com/hook?a=b`, or the name of a fanout, or
+         *     `workflow:` and the name of a workflow, whose runs have the body as their input, which must be JSON then; no header is passed on to a run.
          *     Options are headers, or query parameters of the same name in lower case, such as `tikku-delay-seconds=60`; other query parameters
          *     belong to the destination. Content-Type and Content-Encoding are passed on, and the headers that `Tikku-Forward` names; a header
          *     `Tikku-Forward-X: y` is pushed as `X: y`. No other header is passed on.
@@ -479,7 +589,8 @@ export interface paths {
         put: operations["publishRawPut"];
         /**
          * Publishes the request itself: method, content type and body are pushed as they came, byte for byte, up to 4 MiB.
-         * @description The destination follows in the path as it is, not percent-encoded: `/v1/publish/https://example.com/hook?a=b`, or the name of a fanout.
+         * @description The destination follows in the path as it is, not percent-encoded: `/v1/publish/https://example.com/hook?a=b`, or the name of a fanout, or
+         *     `workflow:` and the name of a workflow, whose runs have the body as their input, which must be JSON then; no header is passed on to a run.
          *     Options are headers, or query parameters of the same name in lower case, such as `tikku-delay-seconds=60`; other query parameters
          *     belong to the destination. Content-Type and Content-Encoding are passed on, and the headers that `Tikku-Forward` names; a header
          *     `Tikku-Forward-X: y` is pushed as `X: y`. No other header is passed on.
@@ -487,7 +598,8 @@ export interface paths {
         post: operations["publishRawPost"];
         /**
          * Publishes the request itself: method, content type and body are pushed as they came, byte for byte, up to 4 MiB.
-         * @description The destination follows in the path as it is, not percent-encoded: `/v1/publish/https://example.com/hook?a=b`, or the name of a fanout.
+         * @description The destination follows in the path as it is, not percent-encoded: `/v1/publish/https://example.com/hook?a=b`, or the name of a fanout, or
+         *     `workflow:` and the name of a workflow, whose runs have the body as their input, which must be JSON then; no header is passed on to a run.
          *     Options are headers, or query parameters of the same name in lower case, such as `tikku-delay-seconds=60`; other query parameters
          *     belong to the destination. Content-Type and Content-Encoding are passed on, and the headers that `Tikku-Forward` names; a header
          *     `Tikku-Forward-X: y` is pushed as `X: y`. No other header is passed on.
@@ -496,7 +608,8 @@ export interface paths {
         options?: never;
         /**
          * Publishes the request itself: method, content type and body are pushed as they came, byte for byte, up to 4 MiB.
-         * @description The destination follows in the path as it is, not percent-encoded: `/v1/publish/https://example.com/hook?a=b`, or the name of a fanout.
+         * @description The destination follows in the path as it is, not percent-encoded: `/v1/publish/https://example.com/hook?a=b`, or the name of a fanout, or
+         *     `workflow:` and the name of a workflow, whose runs have the body as their input, which must be JSON then; no header is passed on to a run.
          *     Options are headers, or query parameters of the same name in lower case, such as `tikku-delay-seconds=60`; other query parameters
          *     belong to the destination. Content-Type and Content-Encoding are passed on, and the headers that `Tikku-Forward` names; a header
          *     `Tikku-Forward-X: y` is pushed as `X: y`. No other header is passed on.
@@ -504,12 +617,269 @@ export interface paths {
         head: operations["publishRawHead"];
         /**
          * Publishes the request itself: method, content type and body are pushed as they came, byte for byte, up to 4 MiB.
-         * @description The destination follows in the path as it is, not percent-encoded: `/v1/publish/https://example.com/hook?a=b`, or the name of a fanout.
+         * @description The destination follows in the path as it is, not percent-encoded: `/v1/publish/https://example.com/hook?a=b`, or the name of a fanout, or
+         *     `workflow:` and the name of a workflow, whose runs have the body as their input, which must be JSON then; no header is passed on to a run.
          *     Options are headers, or query parameters of the same name in lower case, such as `tikku-delay-seconds=60`; other query parameters
          *     belong to the destination. Content-Type and Content-Encoding are passed on, and the headers that `Tikku-Forward` names; a header
          *     `Tikku-Forward-X: y` is pushed as `X: y`. No other header is passed on.
          */
         patch: operations["publishRawPatch"];
+        trace?: never;
+    };
+    "/v1/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists runs, newest first, without inputs, outputs and steps. */
+        get: operations["listRuns"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/runs/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Cancels up to 500 runs that are not over, with their children. Repeat the call, with the `asOf` of the answer, until `remaining` is 0. */
+        post: operations["cancelRuns"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/runs/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows a run with its first steps, what it waits for, and what it was given. */
+        get: operations["getRun"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/runs/{id}/approvals/{key}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Answers an approval. Its policy may ask for more than the role. */
+        post: operations["answerApproval"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/runs/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Cancels a run and its children. A dispatch under way is told at its next checkpoint. */
+        post: operations["cancelRun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/runs/{id}/checkpoint": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Records what the endpoint has done, renews its lease, and answers all entries after `have`. */
+        post: operations["checkpoint"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/runs/{id}/fork": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Starts a new run from the middle of this one, with the entries of the steps before, edited or not. This one stays as it is. */
+        post: operations["forkRun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/runs/{id}/journal": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A page of the run's journal: the entries after a cursor, in the order in which they were recorded; at most 1 MiB, or one entry. */
+        get: operations["journal"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/runs/{id}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Pauses a run: it is not dispatched until it is resumed. One that is being dispatched pauses when that ends. Its timers go on. */
+        post: operations["pauseRun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/runs/{id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Lets a paused run go on, whatever it was paused for. */
+        post: operations["resumeRun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/runs/{id}/resume/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows a page with a button that sends the signal, or two that answer the approval. It changes nothing. */
+        get: operations["resumePage"];
+        put?: never;
+        /** Sends the signal with the JSON body, an empty one being null; a form's fields are an object. Or answers the approval. */
+        post: operations["resumeByUrl"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/runs/{id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Runs a failed run again from the steps that failed; what succeeded stays. */
+        post: operations["retryRun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/runs/{id}/signals/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sends a signal to a run: the next wait for its name gets the body, one that is there or one that comes later. */
+        post: operations["signalRun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/runs/{id}/steps": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the finished steps of a run in the order in which they were recorded. A page ends early when its values have 1 MiB. */
+        get: operations["listSteps"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/runs/{id}/wake": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ends the sleeps and the waits for another try of a run now. A sleep that was ended has the value "woken". */
+        post: operations["wakeRun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/v1/schedules": {
@@ -634,6 +1004,60 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/workflows": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists workflows by name, each with the version that new runs get. */
+        get: operations["listWorkflows"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/workflows/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows a workflow with its versions and policies. */
+        get: operations["getWorkflow"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/workflows/{name}/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Starts a run.
+         * @description With an `id` or an `idempotencyKey` a start may be sent again: the run that is there is answered, with 200, and nothing is started.
+         */
+        post: operations["startRun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -706,6 +1130,174 @@ export interface components {
              * @description One more with every change of its settings; also its ETag.
              */
             revision: number;
+        };
+        /** @description What AI steps used. */
+        AiView: {
+            /**
+             * Format: double
+             * @description In US dollars, as far as the endpoint said.
+             */
+            costUsd: number;
+            /**
+             * Format: int64
+             * @description Tokens that went in.
+             */
+            inputTokens: number;
+            /**
+             * Format: int64
+             * @description Tokens that came out.
+             */
+            outputTokens: number;
+        };
+        /** @description A page of apps. */
+        AppPage: {
+            /** @description By name. */
+            data: components["schemas"]["AppView"][];
+            /** @description Of the next page; null on the last one. */
+            nextCursor?: string | null;
+        };
+        /**
+         * @description An endpoint that serves workflows.
+         * @example {
+         *       "timeoutSeconds": 60,
+         *       "url": "https://example.com/api/tikku"
+         *     }
+         */
+        AppRequest: {
+            /**
+             * Format: int64
+             * @description How long a dispatch may be silent before it counts as lost; of an endpoint that sends checkpoints.
+             * @default 30
+             */
+            leaseSeconds?: number | null;
+            /**
+             * Format: int64
+             * @description How long one dispatch of a run may take. Its endpoint gets 5 s less as its budget. The host may allow less.
+             * @default 60
+             */
+            timeoutSeconds?: number | null;
+            /**
+             * Format: uri
+             * @description Where its workflows are invoked, with signed POSTs.
+             * @example https://example.com/api/tikku
+             */
+            url: string;
+        };
+        /** @description An endpoint that serves workflows. Its revision is also its ETag. */
+        AppView: {
+            /**
+             * @description How it reports results: each, batched or return.
+             * @enum {string}
+             */
+            checkpoint: "each" | "batched" | "return";
+            /**
+             * Format: date-time
+             * @description RFC 3339.
+             */
+            createdAt: string;
+            /** @description Why it last did not; null when it did. */
+            describeError?: string | null;
+            /**
+             * Format: date-time
+             * @description When it last said so, RFC 3339.
+             */
+            describedAt?: string | null;
+            /**
+             * Format: int32
+             * @description How long a dispatch of an endpoint that renews its lease may be silent.
+             */
+            leaseSeconds: number;
+            /** @description What its owner calls it. */
+            name: string;
+            /**
+             * Format: int64
+             * @description One more with every change of what is set.
+             */
+            revision: number;
+            /** @description What it speaks the protocol with, as it said. */
+            sdk?: string | null;
+            /**
+             * Format: int32
+             * @description How long one dispatch may take.
+             */
+            timeoutSeconds: number;
+            /**
+             * Format: date-time
+             * @description RFC 3339.
+             */
+            updatedAt: string;
+            /** @description Where it is invoked. */
+            url: string;
+            /** @description What it said it serves; left out of lists. */
+            workflows?: components["schemas"]["ServedView"][] | null;
+        };
+        /** @description A page of approvals. */
+        ApprovalPage: {
+            /** @description Those of the newest runs first. */
+            data: components["schemas"]["ApprovalView"][];
+            /** @description Of the next page; null on the last one. */
+            nextCursor?: string | null;
+        };
+        /**
+         * @description An answer to an approval.
+         * @example {
+         *       "approve": true,
+         *       "by": "Ada",
+         *       "data": {
+         *         "limit": 500
+         *       }
+         *     }
+         */
+        ApprovalRequest: {
+            /** @description Yes or no. */
+            approve: boolean;
+            /** @description Who answers, for the record: the person behind the key. */
+            by?: string | null;
+            /** @description What the step gets besides; it must fit the schema of the approval. Of a refusal it is checked only when it is there. */
+            data?: unknown;
+        };
+        /** @description A question of a run to people. */
+        ApprovalView: {
+            /**
+             * Format: date-time
+             * @description When it was asked, RFC 3339.
+             */
+            createdAt: string;
+            /** @description What the answer brought. */
+            data?: unknown;
+            /**
+             * Format: date-time
+             * @description RFC 3339.
+             */
+            decidedAt?: string | null;
+            /** @description The API key that answered, `key_` and 32 hex digits; null for a resume URL. */
+            decidedBy?: string | null;
+            /** @description The name of that key then, or who the answer said it was. */
+            decidedName?: string | null;
+            /** @description What a person needs to know to answer. */
+            detail?: unknown;
+            /**
+             * Format: date-time
+             * @description When the run goes on without an answer, RFC 3339.
+             */
+            expiresAt?: string | null;
+            /** @description Its step. */
+            key: string;
+            /** @description Who may answer: `{roles, keys, notInitiator}`, each may be absent. */
+            policy: unknown;
+            /** @description The run that asks. */
+            runId: string;
+            /** @description JSON Schema of the data of an answer. */
+            schema?: unknown;
+            /**
+             * @description open, approved, rejected, expired, or closed when the run ended before.
+             * @enum {string}
+             */
+            status: "open" | "approved" | "rejected" | "expired" | "closed";
+            /** @description The question. */
+            title?: string | null;
+            /** @description The workflow of the run. */
+            workflow: string;
         };
         /** @description One push. */
         AttemptView: {
@@ -823,6 +1415,14 @@ export interface components {
          *           "method": "DELETE",
          *           "notBefore": "2027-01-31T09:00:00Z",
          *           "url": "https://example.com/hook"
+         *         },
+         *         {
+         *           "body": {
+         *             "order": 7,
+         *             "total": "19.90"
+         *           },
+         *           "callbackWorkflow": "audit",
+         *           "workflow": "order-flow"
          *         }
          *       ]
          *     }
@@ -917,6 +1517,16 @@ export interface components {
             /** @description True when there are more than `waiting`: a list stops counting at 1,000. */
             waitingMore: boolean;
         };
+        /** @description Signals of one name. */
+        BufferedSignal: {
+            /**
+             * Format: int64
+             * @description How many.
+             */
+            count: number;
+            /** @description The name. */
+            name: string;
+        };
         /**
          * @description Which messages: ids or a filter.
          * @example {
@@ -959,8 +1569,60 @@ export interface components {
          * @enum {string}
          */
         CatchUpRequest: "skip" | "latest" | "all";
+        /** @description What a checkpoint is answered. */
+        CheckpointAnswer: {
+            /** @description Always false: a cancelled run answers 409. */
+            cancelled: boolean;
+            /** @description All entries after `have`, the request's own included. */
+            journal: components["schemas"]["JournalStretch"];
+            /**
+             * Format: int64
+             * @description For how long the lease holds from now, in milliseconds.
+             */
+            leaseMs: number;
+            /** @description True when the endpoint should start no further step and reply. */
+            pauseRequested: boolean;
+            /** @description Signals that nobody waits for. */
+            signals: components["schemas"]["BufferedSignal"][];
+            /**
+             * Format: int64
+             * @description The version of the protocol.
+             */
+            v: number;
+        };
         /**
-         * @description Where a fanout delivers. What is absent is as the publish says.
+         * @description What an endpoint has done since its last checkpoint.
+         * @example {
+         *       "have": 0,
+         *       "ops": [
+         *         {
+         *           "key": "charge#0",
+         *           "ms": 812,
+         *           "op": "result",
+         *           "value": {
+         *             "paid": true
+         *           }
+         *         }
+         *       ],
+         *       "v": 1
+         *     }
+         */
+        CheckpointRequest: {
+            /**
+             * Format: int64
+             * @description The highest seq that the endpoint has read; 0 for none.
+             */
+            have: number;
+            /** @description Applied in order; each is an object with `op` and `key`. None of them may end the run. */
+            ops: unknown[];
+            /**
+             * Format: int64
+             * @description The version of the protocol.
+             */
+            v: number;
+        };
+        /**
+         * @description Where a fanout delivers: a url, or a workflow that it starts. What is absent is as the publish says.
          * @example {
          *       "flowControl": {
          *         "key": "shipping",
@@ -997,7 +1659,9 @@ export interface components {
              * @description Where to push.
              * @example https://example.com/hook
              */
-            url: string;
+            url?: string | null;
+            /** @description Instead of url: the workflow of which a run is started, with the body of the publish as its input. method and headers have no meaning then. */
+            workflow?: string | null;
         };
         /** @description Where a fanout delivers. What is null is as the publish says. */
         EndpointView: {
@@ -1023,8 +1687,70 @@ export interface components {
              * @description Longest push.
              */
             timeoutSeconds?: number | null;
-            /** @description Destination. */
-            url: string;
+            /** @description Destination; null when it starts a workflow. */
+            url?: string | null;
+            /** @description The workflow that it starts; absent with a url. */
+            workflow?: string | null;
+        };
+        /** @description What an event came to. */
+        EventAnswer: {
+            /** @description True when the id had been used with the same name and data: this is the first event. */
+            deduplicated?: boolean;
+            /** @description `evt_` and 32 hex digits. */
+            id: string;
+            /** @description The runs that it started; the first 1,000. */
+            started: string[];
+            /** @description The runs that had waited for it; the first 1,000. Of a deduplicated event those that it woke just now. */
+            woken: string[];
+        };
+        /** @description A page of events. */
+        EventPage: {
+            /** @description Newest first. */
+            data: components["schemas"]["EventView"][];
+            /** @description Of the next page; null on the last one. */
+            nextCursor?: string | null;
+        };
+        /**
+         * @description An event: something that has happened.
+         * @example {
+         *       "data": {
+         *         "order": 7,
+         *         "total": "19.90"
+         *       },
+         *       "id": "order-7-placed",
+         *       "name": "order.placed"
+         *     }
+         */
+        EventRequest: {
+            /** @description Any JSON value, at most 4 MiB; null when absent. */
+            data?: unknown;
+            /** @description Your own id of the event, unique within the account: a second event with it is the first. */
+            id?: string | null;
+            /** @description What has happened, such as `order.placed`. */
+            name: string;
+        };
+        /** @description Something that has happened. */
+        EventView: {
+            /**
+             * Format: date-time
+             * @description When it was accepted, RFC 3339.
+             */
+            createdAt: string;
+            /** @description JSON as it came; null in lists. */
+            data?: unknown;
+            /** @description The publisher's own id. */
+            externalId?: string | null;
+            /** @description `evt_` and 32 hex digits. */
+            id: string;
+            /** @description What has happened. */
+            name: string;
+            /** @description The runs that it started. */
+            started: string[];
+            /**
+             * Format: int32
+             * @description How many runs had waited for it.
+             */
+            woken: number;
         };
         /** @description A message of a publish to a fanout. */
         FanoutMessage: {
@@ -1035,8 +1761,10 @@ export interface components {
              * @enum {string}
              */
             status: "scheduled" | "queued" | "delivering" | "retrying" | "delivered" | "failed" | "cancelled";
-            /** @description The endpoint's destination. */
-            url: string;
+            /** @description The endpoint's destination; null when it starts a workflow. */
+            url?: string | null;
+            /** @description The workflow that the endpoint starts; absent with a url. */
+            workflow?: string | null;
         };
         /** @description A page of fanouts. */
         FanoutPage: {
@@ -1060,12 +1788,15 @@ export interface components {
          *           "paused": true,
          *           "timeoutSeconds": 10,
          *           "url": "https://example.com/search"
+         *         },
+         *         {
+         *           "workflow": "order-flow"
          *         }
          *       ]
          *     }
          */
         FanoutRequest: {
-            /** @description Each url once. URLs and headers of all have at most 2 MiB together. */
+            /** @description Each url and each workflow once. URLs and headers of all have at most 2 MiB together. */
             endpoints: components["schemas"]["EndpointRequest"][];
         };
         /** @description A fanout in a list. */
@@ -1246,6 +1977,27 @@ export interface components {
              */
             rate?: number | null;
         };
+        /**
+         * @description A new run from the middle of another one.
+         * @example {
+         *       "fromStep": "ship",
+         *       "results": {
+         *         "charge": {
+         *           "paid": true
+         *         }
+         *       }
+         *     }
+         */
+        ForkRequest: {
+            /** @description The first step that runs again: its key, such as charge#0, or its name. Entries before it are copied. */
+            fromStep: string;
+            /** @description Another input; the same when absent. */
+            input?: unknown;
+            /** @description Other results of steps before it, by key or name. */
+            results?: {
+                [key: string]: unknown;
+            } | null;
+        };
         /** @description Whether the service works. */
         Health: {
             /**
@@ -1260,6 +2012,57 @@ export interface components {
             schemaVersion: number;
             /** @description `ok`. */
             status: string;
+        };
+        /** @description A finished step. */
+        JournalEntry: {
+            /** @description True for what this very request has recorded: its sender has the value. */
+            echo?: boolean;
+            /** @description Name, message and more; of state error. */
+            error?: unknown;
+            /** @description The step: its name, # and its occurrence from 0. */
+            key: string;
+            /** @description run, ai, sleep, signal, event, child, approval, fetch or publish. */
+            kind: string;
+            /** @description The child whose end it tells. */
+            run?: string;
+            /**
+             * Format: int64
+             * @description From 1, in the order of recording.
+             */
+            seq: number;
+            /** @description ok, error or timeout. */
+            state: string;
+            /** @description The result; of state ok, unless `echo` is true. */
+            value?: unknown;
+        };
+        /** @description A page of a journal. */
+        JournalPage: {
+            /** @description In the order in which they were recorded. */
+            entries: components["schemas"]["JournalEntry"][];
+            /** @description The cursor of the next page; null when there is none. */
+            next?: string | null;
+            /**
+             * Format: int64
+             * @description The seq of the last one, or the one after which it begins.
+             */
+            seq: number;
+            /**
+             * Format: int64
+             * @description The version of the protocol.
+             */
+            v: number;
+        };
+        /** @description A stretch of a journal. */
+        JournalStretch: {
+            /** @description In the order in which they were recorded. */
+            entries: components["schemas"]["JournalEntry"][];
+            /** @description The cursor of the next page; null when there is none. */
+            next?: string | null;
+            /**
+             * Format: int64
+             * @description The seq of the last one, or the one after which it begins.
+             */
+            seq: number;
         };
         /** @description A page of API keys. */
         KeyPage: {
@@ -1356,6 +2159,8 @@ export interface components {
             callbackOf?: string | null;
             /** @description Told when it is delivered. */
             callbackUrl?: string | null;
+            /** @description The workflow of which a run is started when it is delivered. */
+            callbackWorkflow?: string | null;
             /** @description True when it was cancelled while a push is under way. */
             cancelRequested: boolean;
             /**
@@ -1375,6 +2180,8 @@ export interface components {
             dueAt: string;
             /** @description Told when it has failed. */
             failureCallbackUrl?: string | null;
+            /** @description The workflow of which a run is started when it has failed. */
+            failureCallbackWorkflow?: string | null;
             /** @description The fanout it was published to. */
             fanout?: string | null;
             /**
@@ -1409,6 +2216,8 @@ export interface components {
             publishId?: string | null;
             /** @description The message this is a copy of. */
             resentFrom?: string | null;
+            /** @description The run for whose step it makes a call. */
+            run?: string | null;
             /** @description The schedule that fired it: `sch_` and 32 hex digits. */
             schedule?: string | null;
             /**
@@ -1416,15 +2225,19 @@ export interface components {
              * @enum {string}
              */
             status: "scheduled" | "queued" | "delivering" | "retrying" | "delivered" | "failed" | "cancelled";
+            /** @description The key of that step. */
+            step?: string | null;
             /**
              * Format: int32
              * @description Longest push.
              */
             timeoutSeconds: number;
-            /** @description Destination. */
-            url: string;
+            /** @description Destination; null when it starts a workflow. */
+            url?: string | null;
             /** @description `flow` or `breaker` when it is due and waits for room in its flow, or for a destination that fails. */
             waitingFor?: string | null;
+            /** @description The workflow of which it starts a run. */
+            workflow?: string | null;
         };
         /**
          * @description The methods of a push. GET and HEAD have no body.
@@ -1454,6 +2267,67 @@ export interface components {
          * @enum {string}
          */
         OverlapRequest: "allow" | "skip";
+        /** @description The run that waits for another. */
+        ParentView: {
+            /** @description `run_` and 32 hex digits. */
+            id: string;
+            /** @description Its step; null when another run has taken this one's place there. */
+            key?: string | null;
+        };
+        /** @description A step that was planned and is not finished. */
+        PendingView: {
+            /**
+             * Format: int32
+             * @description The number of its next execution, from 1.
+             */
+            attempt: number;
+            /** @description Executions that failed before; the first 100. */
+            attempts: components["schemas"]["StepAttemptView"][];
+            /**
+             * Format: date-time
+             * @description When the sleep ends, the wait times out, or the step may be executed again, RFC 3339.
+             */
+            dueAt?: string | null;
+            /** @description Its name, #, and its occurrence from 0. */
+            key: string;
+            /**
+             * @description sleep, signal, event, child, approval or fetch; run or ai for a step that is to be executed again.
+             * @enum {string}
+             */
+            kind: "run" | "ai" | "sleep" | "signal" | "event" | "child" | "approval" | "fetch" | "publish";
+            /** @description The message that makes the call that it waits for. */
+            messageId?: string | null;
+            /** @description The signal's or event's name. */
+            name?: string | null;
+            /**
+             * Format: date-time
+             * @description RFC 3339.
+             */
+            plannedAt: string;
+            /** @description The child that it waits for. */
+            runId?: string | null;
+        };
+        /** @description What describe said of a workflow; each is null when it was not given. */
+        PolicyView: {
+            /** @description Dispatches at the same time. */
+            concurrency?: unknown;
+            /** @description Starts soon after another become one. */
+            debounce?: unknown;
+            /**
+             * Format: int32
+             * @description Among runs that wait for a place, one more is 30 s earlier.
+             * @default null
+             */
+            priority?: number | null;
+            /** @description First dispatches in a period. */
+            rateLimit?: unknown;
+            /** @description What its SDK uses as default for steps. */
+            retry?: unknown;
+            /** @description One run that is not over. */
+            singleton?: unknown;
+            /** @description Events that start a run. */
+            triggers?: unknown;
+        };
         /** @description A rotated secret. */
         PreviousSecretView: {
             /**
@@ -1483,7 +2357,7 @@ export interface components {
         /** @description `202` of a publish: what became of a URL's message, or of a fanout's. */
         PublishAnswer: components["schemas"]["Accepted"] | components["schemas"]["AcceptedFanout"];
         /**
-         * @description A message to publish, to a url or a fanout: exactly one of them.
+         * @description A message to publish, to a url, a fanout or a workflow: exactly one of them.
          * @example {
          *       "backoff": {
          *         "factor": 3,
@@ -1514,15 +2388,17 @@ export interface components {
          */
         PublishRequest: {
             backoff?: components["schemas"]["BackoffRequest"] | null;
-            /** @description Any JSON value; its bytes are pushed as written, at most 4 MiB. Without it the push has an empty body and no content-type. */
+            /** @description Any JSON value; its bytes are pushed as written, at most 4 MiB. Without it the push has an empty body and no content-type, and a run the input null. */
             body?: unknown;
             /**
              * Format: uri
              * @description Told when it is delivered, by a message of its own.
              */
             callbackUrl?: string | null;
+            /** @description Instead of callbackUrl: the workflow that is started, by a message of its own, when it is delivered. */
+            callbackWorkflow?: string | null;
             /**
-             * @description Makes the idempotency key of url or fanout, method, headers and body. Excludes idempotencyKey.
+             * @description Makes the idempotency key of url, fanout or workflow, method, headers and body. Excludes idempotencyKey.
              * @default false
              */
             contentBasedDeduplication?: boolean | null;
@@ -1536,6 +2412,8 @@ export interface components {
              * @description Told when it has failed, by a message of its own.
              */
             failureCallbackUrl?: string | null;
+            /** @description Instead of failureCallbackUrl: the workflow that is started, by a message of its own, when it has failed. */
+            failureCallbackWorkflow?: string | null;
             /** @description The name of a fanout: a message for each of its endpoints that is not paused. */
             fanout?: string | null;
             flowControl?: components["schemas"]["FlowControlRequest"] | null;
@@ -1544,7 +2422,7 @@ export interface components {
                 [key: string]: string;
             } | null;
             /**
-             * @description The same key with the same url or fanout, method, headers and body is the same message, for as long as the message is kept. One key
+             * @description The same key with the same url, fanout or workflow, method, headers and body is the same message, for as long as the message is kept. One key
              *     covers all messages of a fanout.
              */
             idempotencyKey?: string | null;
@@ -1575,6 +2453,8 @@ export interface components {
              * @example https://example.com/hook
              */
             url?: string | null;
+            /** @description The name of a workflow: a run of it is started, with the body as its input, and nothing is pushed. method and headers have no meaning then. */
+            workflow?: string | null;
         };
         /**
          * Format: binary
@@ -1585,6 +2465,19 @@ export interface components {
         Refused: {
             /** @description Why; pointers begin at the message. */
             problem: components["schemas"]["Problem"];
+        };
+        /**
+         * @description How to go on.
+         * @example {
+         *       "accept": true
+         *     }
+         */
+        ResumeRequest: {
+            /**
+             * @description True to go on with code that does not fit the journal: entries that it does not ask for are left alone.
+             * @default false
+             */
+            accept?: boolean | null;
         };
         /**
          * @description What a key may do.
@@ -1604,6 +2497,151 @@ export interface components {
              * @default 86400
              */
             overlapSeconds?: number | null;
+        };
+        /**
+         * @description Which runs to cancel: ids or a filter.
+         * @example {
+         *       "filter": {
+         *         "status": "paused",
+         *         "workflow": "order-flow"
+         *       }
+         *     }
+         */
+        RunBulkRequest: {
+            /**
+             * Format: date-time
+             * @description Only runs that were not over then: the asOf of the answer before. Without it, when the call begins.
+             */
+            asOf?: string | null;
+            filter?: components["schemas"]["RunSelector"] | null;
+            /** @description These runs; those that are unknown or over are left out of the count. */
+            ids?: string[] | null;
+        };
+        /** @description A page of runs. */
+        RunPage: {
+            /** @description Newest first. */
+            data: components["schemas"]["RunSummary"][];
+            /** @description Of the next page; null on the last one. */
+            nextCursor?: string | null;
+        };
+        /** @description What runs have in common. */
+        RunSelector: {
+            /** @description The starter's own id. */
+            externalId?: string | null;
+            /**
+             * Format: date-time
+             * @description Accepted at or after this RFC 3339 time, not before 1970.
+             */
+            from?: string | null;
+            /** @description With this label. */
+            label?: string | null;
+            /** @description Children of this run. */
+            parent?: string | null;
+            status?: components["schemas"]["RunStatus"] | null;
+            /**
+             * Format: date-time
+             * @description Accepted before this RFC 3339 time, not before 1970.
+             */
+            to?: string | null;
+            /** @description Of this version. */
+            version?: string | null;
+            /** @description Of this workflow. */
+            workflow?: string | null;
+        };
+        /**
+         * @description The states of a run.
+         * @enum {string}
+         */
+        RunStatus: "queued" | "running" | "sleeping" | "waiting" | "retrying" | "paused" | "completed" | "failed" | "cancelled";
+        /** @description A run in a list. */
+        RunSummary: {
+            /**
+             * Format: int32
+             * @description 1, and one more for each retry by a person.
+             */
+            attempt: number;
+            /** @description The run that goes on for it. */
+            continuedBy?: string | null;
+            /** @description The run that it goes on for. */
+            continuedFrom?: string | null;
+            /**
+             * Format: date-time
+             * @description When it was accepted, RFC 3339.
+             */
+            createdAt: string;
+            /** @description The starter's own id. */
+            externalId?: string | null;
+            /**
+             * Format: date-time
+             * @description When it was over, RFC 3339.
+             */
+            finishedAt?: string | null;
+            /** @description The step that the fork ran again first. */
+            forkKey?: string | null;
+            /** @description The run that it is a fork of. */
+            forkedFrom?: string | null;
+            /** @description `run_` and 32 hex digits. */
+            id: string;
+            /** @description For filters. */
+            labels: string[];
+            /** @description What was last wrong with a dispatch: `{message, at, status}`, as far as they are known. */
+            lastError?: unknown;
+            parent?: components["schemas"]["ParentView"] | null;
+            /** @description What a person needs to act on it. */
+            pauseDetail?: unknown;
+            /** @description requested, nonDeterminism, unserved, protocolError, noProgress or lost; null when it is not paused. */
+            pauseReason?: string | null;
+            /** @description Whether it is to be paused when its dispatch ends. */
+            pauseRequested: boolean;
+            /** @description The schedule, message, event or run that started it, with its prefix. */
+            source?: string | null;
+            /**
+             * Format: date-time
+             * @description When it was first dispatched, RFC 3339.
+             */
+            startedAt?: string | null;
+            /** @description The API key that started it, if one did: `key_` and 32 hex digits. */
+            startedBy?: string | null;
+            /**
+             * @description api, sql, schedule, message, event, child, fork or continue.
+             * @enum {string}
+             */
+            startedHow: "api" | "sql" | "schedule" | "message" | "event" | "child" | "fork" | "continue";
+            /**
+             * @description queued, running, sleeping, waiting, retrying, paused, completed, failed or cancelled.
+             * @enum {string}
+             */
+            status: "queued" | "running" | "sleeping" | "waiting" | "retrying" | "paused" | "completed" | "failed" | "cancelled";
+            /** @description The version that it is pinned to. */
+            version: string;
+            /**
+             * Format: date-time
+             * @description When it goes on by itself, RFC 3339; null when it is over, running, paused, or waits for something without a time.
+             */
+            wakesAt?: string | null;
+            /** @description Which workflow. */
+            workflow: string;
+        };
+        /** @description A run with its steps. */
+        RunView: components["schemas"]["RunSummary"] & {
+            /** @description What its AI steps used, all attempts together; those that a fork copied are not counted. */
+            ai: components["schemas"]["AiView"];
+            /** @description `{name, message, ...}`, when it failed or was cancelled for a reason. */
+            error?: unknown;
+            /** @description JSON as it came; null when it has more than 256 KiB, and `inputTruncated` is then true. */
+            input: unknown;
+            /** @description Whether the input is left out for its size. */
+            inputTruncated: boolean;
+            /** @description JSON, when it is completed. */
+            output?: unknown;
+            /** @description Steps that were planned and are not finished, at most 1,000. */
+            pending: components["schemas"]["PendingView"][];
+            /** @description Signals that nobody has waited for yet. */
+            signals: components["schemas"]["SignalCountView"][];
+            /** @description Finished steps in the order in which they were recorded, those of the first page. */
+            steps: components["schemas"]["StepView"][];
+            /** @description Of the next page of steps; null when all are here. */
+            stepsCursor?: string | null;
         };
         /** @description A page of schedules. */
         SchedulePage: {
@@ -1635,6 +2673,8 @@ export interface components {
              * @description Told when a message is delivered.
              */
             callbackUrl?: string | null;
+            /** @description Instead of callbackUrl: the workflow that is started when a message is delivered. */
+            callbackWorkflow?: string | null;
             /** @default latest */
             catchUp?: components["schemas"]["CatchUpRequest"] | null;
             /**
@@ -1653,6 +2693,8 @@ export interface components {
              * @description Told when a message has failed.
              */
             failureCallbackUrl?: string | null;
+            /** @description Instead of failureCallbackUrl: the workflow that is started when a message has failed. */
+            failureCallbackWorkflow?: string | null;
             /** @description Instead of url: the fanout to publish to. It need not exist before it is due. */
             fanout?: string | null;
             flowControl?: components["schemas"]["FlowControlRequest"] | null;
@@ -1660,6 +2702,8 @@ export interface components {
             headers?: {
                 [key: string]: string;
             } | null;
+            /** @description With workflow: the input of its runs, any JSON value, at most 4 MiB. The same as body. */
+            input?: unknown;
             /** @description Of each message; 1 to 64 characters each. */
             labels?: string[] | null;
             /**
@@ -1695,6 +2739,8 @@ export interface components {
              * @example https://example.com/hook
              */
             url?: string | null;
+            /** @description Instead of url: the workflow that is started. It need not be served before it is due. */
+            workflow?: string | null;
         };
         /** @description `202` of a run that was asked for. */
         ScheduleRun: {
@@ -1705,15 +2751,17 @@ export interface components {
         ScheduleView: {
             /** @description Wait between attempts. */
             backoff: components["schemas"]["BackoffView"];
-            /** @description The body; lists leave it out. */
+            /** @description The body; lists leave it out, and a schedule that starts a workflow. */
             body?: unknown;
             /**
              * Format: int64
-             * @description Size of the body; null when there is none.
+             * @description Size of the body or input; null when there is none.
              */
             bodyBytes?: number | null;
             /** @description Told when a message is delivered. */
             callbackUrl?: string | null;
+            /** @description The workflow of which a run is started when a message is delivered. */
+            callbackWorkflow?: string | null;
             /**
              * @description skip, latest or all: which due times fire that nobody looked after.
              * @enum {string}
@@ -1733,6 +2781,8 @@ export interface components {
             everySeconds?: number | null;
             /** @description Told when a message has failed. */
             failureCallbackUrl?: string | null;
+            /** @description The workflow of which a run is started when a message has failed. */
+            failureCallbackWorkflow?: string | null;
             /** @description The fanout it publishes to. */
             fanout?: string | null;
             flowControl?: components["schemas"]["FlowView"] | null;
@@ -1742,6 +2792,8 @@ export interface components {
             };
             /** @description `sch_` and 32 hex digits. */
             id: string;
+            /** @description The input of the runs that it starts; lists leave it out. */
+            input?: unknown;
             /** @description Of each message. */
             labels: string[];
             /** @description What the last run published. */
@@ -1797,8 +2849,38 @@ export interface components {
              * @description When it was last changed, RFC 3339.
              */
             updatedAt: string;
-            /** @description Destination; null with a fanout. */
+            /** @description Destination; null with a fanout or a workflow. */
             url?: string | null;
+            /** @description The workflow that it starts. */
+            workflow?: string | null;
+        };
+        /** @description A workflow in one version, as an app serves it. */
+        ServedView: components["schemas"]["PolicyView"] & {
+            /** @description Whether new runs get this version. */
+            current: boolean;
+            /** @description The name runs are started by. */
+            name: string;
+            /** @description False when the app no longer says so: its runs are paused. */
+            served: boolean;
+            /** @description Its version. */
+            version: string;
+        };
+        /** @description A signal that was accepted. */
+        SignalAnswer: {
+            /** @description The signal, or the key of the approval that was answered. */
+            name: string;
+            /** @description The run that it was sent to. */
+            runId: string;
+        };
+        /** @description Unread signals of a name. */
+        SignalCountView: {
+            /**
+             * Format: int64
+             * @description How many.
+             */
+            count: number;
+            /** @description The signal's name. */
+            name: string;
         };
         /** @description The secrets that sign pushes. */
         SigningSecretView: {
@@ -1812,6 +2894,174 @@ export interface components {
             /** @description The current one: `whsec_` and base64. */
             secret: string;
         };
+        /** @description What a start came to. */
+        StartAnswer: {
+            /** @description True when a start before was moved: this is its run, with the new input. */
+            debounced?: boolean;
+            /** @description True when the id or the idempotency key had been used with the same input: this is the first run. */
+            deduplicated?: boolean;
+            /** @description `run_` and 32 hex digits. */
+            id: string;
+            /** @description True when the workflow is a singleton and its run is not over: this is that run, and none was started. */
+            skipped?: boolean;
+            /**
+             * @description queued; of a run that was there, the state that it is in.
+             * @enum {string}
+             */
+            status: "queued" | "running" | "sleeping" | "waiting" | "retrying" | "paused" | "completed" | "failed" | "cancelled";
+        };
+        /**
+         * @description A run to start. Without a body it has the input null.
+         * @example {
+         *       "id": "order-7",
+         *       "input": {
+         *         "order": 7,
+         *         "total": "19.90"
+         *       },
+         *       "labels": [
+         *         "orders"
+         *       ]
+         *     }
+         */
+        StartRequest: {
+            /**
+             * Format: int64
+             * @description When to begin.
+             * @default 0
+             */
+            delaySeconds?: number | null;
+            /** @description Your own id of the run, unique per workflow across versions, for as long as the run is kept. A start with an id that is there answers that run. */
+            id?: string | null;
+            /** @description Unique within the account: a second start with it answers the first run. */
+            idempotencyKey?: string | null;
+            /** @description Any JSON value, at most 4 MiB; null when absent. */
+            input?: unknown;
+            /** @description For filters; 1 to 64 characters each. */
+            labels?: string[] | null;
+            /** @description The version to start; the current one when absent. */
+            version?: string | null;
+        };
+        /** @description An execution of a step that is not the one that counts. */
+        StepAttemptView: {
+            /**
+             * Format: int64
+             * @description How long it took, by the endpoint's clock.
+             */
+            durationMs?: number | null;
+            /** @description Why it failed; null for a result that came too late. */
+            error?: unknown;
+            /** @description Whether it spent no attempt: 429 and the like. */
+            free: boolean;
+            /** @description Whether it came after something newer had begun. */
+            late: boolean;
+            /**
+             * Format: int32
+             * @description Which, from 1.
+             */
+            number: number;
+            /**
+             * Format: date-time
+             * @description When it was recorded, RFC 3339.
+             */
+            recordedAt: string;
+            /**
+             * Format: int64
+             * @description The wait before the next one.
+             */
+            retryMs?: number | null;
+        };
+        /** @description A page of a run's finished steps. */
+        StepPage: {
+            /** @description In the order in which they were recorded. */
+            data: components["schemas"]["StepView"][];
+            /** @description Of the next page; null on the last one. */
+            nextCursor?: string | null;
+        };
+        /** @description A finished step. */
+        StepView: {
+            /** @description Model, tokens and cost, as the endpoint said. */
+            ai?: unknown;
+            /**
+             * Format: int32
+             * @description Which execution this is, from 1.
+             */
+            attempt: number;
+            /** @description Executions that were retried, or came too late to count; the first 100. */
+            attempts: components["schemas"]["StepAttemptView"][];
+            /** @description Whether a fork copied it from another run. */
+            copied: boolean;
+            /**
+             * Format: int64
+             * @description How long it took, by the endpoint's clock.
+             */
+            durationMs?: number | null;
+            /** @description `{name, message, ...}`, of state error. */
+            error?: unknown;
+            /** @description Its name, #, and its occurrence from 0. */
+            key: string;
+            /**
+             * @description run, ai, sleep, signal, event, child, approval, fetch or publish.
+             * @enum {string}
+             */
+            kind: "run" | "ai" | "sleep" | "signal" | "event" | "child" | "approval" | "fetch" | "publish";
+            /**
+             * Format: date-time
+             * @description When it was recorded, RFC 3339.
+             */
+            recordedAt: string;
+            /** @description The child that it waited for. */
+            runId?: string | null;
+            /**
+             * Format: int32
+             * @description Its place in the journal.
+             */
+            seq: number;
+            /**
+             * @description ok, error or timeout.
+             * @enum {string}
+             */
+            state: "ok" | "error" | "timeout";
+            /** @description Whether the value is left out for its size; the step by itself has it. */
+            truncated: boolean;
+            /** @description JSON, of state ok; null when `truncated`. */
+            value?: unknown;
+        };
+        /** @description A version of a workflow. */
+        VersionView: {
+            /** @description Which app serves it. */
+            app: string;
+            /** @description Whether new runs get this version. */
+            current: boolean;
+            /**
+             * Format: date-time
+             * @description When the app last said so, RFC 3339.
+             */
+            describedAt: string;
+            /** @description False when that app no longer says so: its runs are paused. */
+            served: boolean;
+            /** @description Its version. */
+            version: string;
+        };
+        /** @description A page of workflows. */
+        WorkflowPage: {
+            /** @description By name. */
+            data: components["schemas"]["WorkflowView"][];
+            /** @description Of the next page; null on the last one. */
+            nextCursor?: string | null;
+        };
+        /** @description A workflow: the version that new runs get, and the others. */
+        WorkflowView: components["schemas"]["PolicyView"] & {
+            /** @description Which app serves that version; of the newest one when none is served. */
+            app: string;
+            /** @description The name runs are started by. */
+            name: string;
+            /** @description Whether runs can be started. */
+            served: boolean;
+            /** @description The version of new runs; null when none is served any more. */
+            version?: string | null;
+            /** @description All versions that runs may be pinned to, the latest described first. */
+            versions: components["schemas"]["VersionView"][];
+        };
     };
     responses: {
         /** @description The key's role does not allow this */
@@ -1824,7 +3074,7 @@ export interface components {
                  * @example {
                  *       "detail": "The key's role does not allow this",
                  *       "status": 403,
-                 *       "title": "The key's role does not allow this",
+                 *       "title": "Not allowed",
                  *       "type": "urn:tikku:problem:forbidden"
                  *     }
                  */
@@ -1968,7 +3218,7 @@ export interface components {
                  * @example {
                  *       "detail": "No key, or one that does not work",
                  *       "status": 401,
-                 *       "title": "An API key is needed",
+                 *       "title": "Credentials are missing or wrong",
                  *       "type": "urn:tikku:problem:unauthorized"
                  *     }
                  */
@@ -2167,6 +3417,250 @@ export interface operations {
             405: components["responses"]["MethodNotAllowed"];
             412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["TooLarge"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listApprovals: {
+        parameters: {
+            query?: {
+                /** @description `open`, the default, or `all`. */
+                status?: "open" | "all";
+                /** @description Rows in the page. */
+                limit?: number;
+                /** @description The nextCursor of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApprovalPage"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            405: components["responses"]["MethodNotAllowed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listApps: {
+        parameters: {
+            query?: {
+                /** @description Rows in the page. */
+                limit?: number;
+                /** @description The nextCursor of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppPage"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            405: components["responses"]["MethodNotAllowed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getApp: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The app's name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The app */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppView"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
+            405: components["responses"]["MethodNotAllowed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    putApp: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Revisions that may be replaced; * for any, but none that is missing */
+                "If-Match"?: "*" | string;
+            };
+            path: {
+                /** @description 1 to 64 of A-Z, a-z, 0-9, dot, hyphen and underscore; not . or .. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AppRequest"];
+            };
+        };
+        responses: {
+            /** @description Replaced */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppView"];
+                };
+            };
+            /** @description Registered */
+            201: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppView"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            405: components["responses"]["MethodNotAllowed"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["TooLarge"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    deleteApp: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Revisions that may be deleted */
+                "If-Match"?: "*" | string;
+            };
+            path: {
+                /** @description The app's name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted */
+            204: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            405: components["responses"]["MethodNotAllowed"];
+            412: components["responses"]["PreconditionFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    describeApp: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The app's name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The app; `describeError` says when the answer was of no use */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppView"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            405: components["responses"]["MethodNotAllowed"];
             429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
@@ -2401,6 +3895,129 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    listEvents: {
+        parameters: {
+            query?: {
+                /** @description Only events of this name. */
+                name?: string;
+                /** @description Rows in the page. */
+                limit?: number;
+                /** @description The nextCursor of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EventPage"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            405: components["responses"]["MethodNotAllowed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    publishEvent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EventRequest"];
+            };
+        };
+        responses: {
+            /** @description Accepted, with the runs that it started and woke so far */
+            202: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EventAnswer"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            405: components["responses"]["MethodNotAllowed"];
+            413: components["responses"]["TooLarge"];
+            /** @description The id belongs to an event with another name or other data */
+            422: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getEvent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description evt_... */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The event */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EventView"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
+            405: components["responses"]["MethodNotAllowed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     listFanouts: {
         parameters: {
             query?: {
@@ -2610,7 +4227,7 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             405: components["responses"]["MethodNotAllowed"];
-            /** @description The fanout has the url, or 1,000 endpoints */
+            /** @description The fanout has the url or workflow, or 1,000 endpoints */
             409: {
                 headers: {
                     RateLimit: components["headers"]["RateLimit"];
@@ -2672,7 +4289,7 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             405: components["responses"]["MethodNotAllowed"];
-            /** @description Another endpoint of the fanout has the url */
+            /** @description Another endpoint of the fanout has the url or workflow */
             409: {
                 headers: {
                     RateLimit: components["headers"]["RateLimit"];
@@ -3475,6 +5092,10 @@ export interface operations {
                 "Tikku-Callback-Url"?: string;
                 /** @description As failureCallbackUrl. */
                 "Tikku-Failure-Callback-Url"?: string;
+                /** @description As callbackWorkflow. */
+                "Tikku-Callback-Workflow"?: string;
+                /** @description As failureCallbackWorkflow. */
+                "Tikku-Failure-Callback-Workflow"?: string;
                 /** @description As flowControl.key. */
                 "Tikku-Flow-Control-Key"?: string;
                 /** @description As flowControl.parallelism. */
@@ -3495,7 +5116,7 @@ export interface operations {
                 "Tikku-Backoff-Jitter"?: boolean;
             };
             path: {
-                /** @description A URL as it is written, or the name of a fanout */
+                /** @description A URL as it is written, or the name of a fanout, or workflow: and the name of a workflow */
                 destination: string;
             };
             cookie?: never;
@@ -3568,6 +5189,10 @@ export interface operations {
                 "Tikku-Callback-Url"?: string;
                 /** @description As failureCallbackUrl. */
                 "Tikku-Failure-Callback-Url"?: string;
+                /** @description As callbackWorkflow. */
+                "Tikku-Callback-Workflow"?: string;
+                /** @description As failureCallbackWorkflow. */
+                "Tikku-Failure-Callback-Workflow"?: string;
                 /** @description As flowControl.key. */
                 "Tikku-Flow-Control-Key"?: string;
                 /** @description As flowControl.parallelism. */
@@ -3588,7 +5213,7 @@ export interface operations {
                 "Tikku-Backoff-Jitter"?: boolean;
             };
             path: {
-                /** @description A URL as it is written, or the name of a fanout */
+                /** @description A URL as it is written, or the name of a fanout, or workflow: and the name of a workflow */
                 destination: string;
             };
             cookie?: never;
@@ -3667,6 +5292,10 @@ export interface operations {
                 "Tikku-Callback-Url"?: string;
                 /** @description As failureCallbackUrl. */
                 "Tikku-Failure-Callback-Url"?: string;
+                /** @description As callbackWorkflow. */
+                "Tikku-Callback-Workflow"?: string;
+                /** @description As failureCallbackWorkflow. */
+                "Tikku-Failure-Callback-Workflow"?: string;
                 /** @description As flowControl.key. */
                 "Tikku-Flow-Control-Key"?: string;
                 /** @description As flowControl.parallelism. */
@@ -3687,7 +5316,7 @@ export interface operations {
                 "Tikku-Backoff-Jitter"?: boolean;
             };
             path: {
-                /** @description A URL as it is written, or the name of a fanout */
+                /** @description A URL as it is written, or the name of a fanout, or workflow: and the name of a workflow */
                 destination: string;
             };
             cookie?: never;
@@ -3766,6 +5395,10 @@ export interface operations {
                 "Tikku-Callback-Url"?: string;
                 /** @description As failureCallbackUrl. */
                 "Tikku-Failure-Callback-Url"?: string;
+                /** @description As callbackWorkflow. */
+                "Tikku-Callback-Workflow"?: string;
+                /** @description As failureCallbackWorkflow. */
+                "Tikku-Failure-Callback-Workflow"?: string;
                 /** @description As flowControl.key. */
                 "Tikku-Flow-Control-Key"?: string;
                 /** @description As flowControl.parallelism. */
@@ -3786,7 +5419,7 @@ export interface operations {
                 "Tikku-Backoff-Jitter"?: boolean;
             };
             path: {
-                /** @description A URL as it is written, or the name of a fanout */
+                /** @description A URL as it is written, or the name of a fanout, or workflow: and the name of a workflow */
                 destination: string;
             };
             cookie?: never;
@@ -3865,6 +5498,10 @@ export interface operations {
                 "Tikku-Callback-Url"?: string;
                 /** @description As failureCallbackUrl. */
                 "Tikku-Failure-Callback-Url"?: string;
+                /** @description As callbackWorkflow. */
+                "Tikku-Callback-Workflow"?: string;
+                /** @description As failureCallbackWorkflow. */
+                "Tikku-Failure-Callback-Workflow"?: string;
                 /** @description As flowControl.key. */
                 "Tikku-Flow-Control-Key"?: string;
                 /** @description As flowControl.parallelism. */
@@ -3885,7 +5522,7 @@ export interface operations {
                 "Tikku-Backoff-Jitter"?: boolean;
             };
             path: {
-                /** @description A URL as it is written, or the name of a fanout */
+                /** @description A URL as it is written, or the name of a fanout, or workflow: and the name of a workflow */
                 destination: string;
             };
             cookie?: never;
@@ -3958,6 +5595,10 @@ export interface operations {
                 "Tikku-Callback-Url"?: string;
                 /** @description As failureCallbackUrl. */
                 "Tikku-Failure-Callback-Url"?: string;
+                /** @description As callbackWorkflow. */
+                "Tikku-Callback-Workflow"?: string;
+                /** @description As failureCallbackWorkflow. */
+                "Tikku-Failure-Callback-Workflow"?: string;
                 /** @description As flowControl.key. */
                 "Tikku-Flow-Control-Key"?: string;
                 /** @description As flowControl.parallelism. */
@@ -3978,7 +5619,7 @@ export interface operations {
                 "Tikku-Backoff-Jitter"?: boolean;
             };
             path: {
-                /** @description A URL as it is written, or the name of a fanout */
+                /** @description A URL as it is written, or the name of a fanout, or workflow: and the name of a workflow */
                 destination: string;
             };
             cookie?: never;
@@ -4012,6 +5653,890 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             /** @description The idempotency key belongs to another payload */
             422: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listRuns: {
+        parameters: {
+            query?: {
+                /** @description Only runs in this state. */
+                status?: "queued" | "running" | "sleeping" | "waiting" | "retrying" | "paused" | "completed" | "failed" | "cancelled";
+                /** @description Of this workflow. */
+                workflow?: string;
+                /** @description Of this version. */
+                version?: string;
+                /** @description The starter's own id. */
+                externalId?: string;
+                /** @description With this label. */
+                label?: string;
+                /** @description Children of this run. */
+                parent?: string;
+                /** @description Accepted at or after this RFC 3339 time, not before 1970. */
+                from?: string;
+                /** @description Accepted before this RFC 3339 time, not before 1970. */
+                to?: string;
+                /** @description Rows in the page. */
+                limit?: number;
+                /** @description The nextCursor of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunPage"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            405: components["responses"]["MethodNotAllowed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    cancelRuns: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RunBulkRequest"];
+            };
+        };
+        responses: {
+            /** @description What was done and what is left */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BulkView"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            405: components["responses"]["MethodNotAllowed"];
+            413: components["responses"]["TooLarge"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description run_... */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The run */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunView"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
+            405: components["responses"]["MethodNotAllowed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    answerApproval: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description run_... */
+                id: string;
+                /** @description The step's key, percent-encoded: ok%230 */
+                key: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApprovalRequest"];
+            };
+        };
+        responses: {
+            /** @description The approval */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApprovalView"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            405: components["responses"]["MethodNotAllowed"];
+            /** @description It was answered, has expired, or its run is over */
+            409: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["TooLarge"];
+            /** @description The data does not fit the schema; the approval still waits */
+            422: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    cancelRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description run_... */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The run */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunView"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            405: components["responses"]["MethodNotAllowed"];
+            /** @description It is over */
+            409: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    checkpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description run_... */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CheckpointRequest"];
+            };
+        };
+        responses: {
+            /** @description Recorded */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CheckpointAnswer"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            /** @description No token, or not one of this run */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: components["responses"]["NotFound"];
+            405: components["responses"]["MethodNotAllowed"];
+            /** @description The run is over, or another dispatch or a control verb has come in between: stop */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request, a value or the run is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A rule of the protocol is broken; nothing was recorded */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            500: components["responses"]["Internal"];
+            /** @description Not now: send the same again */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    forkRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description run_... */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ForkRequest"];
+            };
+        };
+        responses: {
+            /** @description The new run */
+            202: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunView"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            405: components["responses"]["MethodNotAllowed"];
+            /** @description The workflow is a singleton, and its run is not over */
+            409: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["TooLarge"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    journal: {
+        parameters: {
+            query?: {
+                /** @description The next of the page before */
+                cursor?: string;
+                /** @description Instead: the seq after which to begin */
+                after?: number;
+            };
+            header?: never;
+            path: {
+                /** @description run_... */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JournalPage"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            /** @description No token, or not one of this run */
+            401: {
+                headers: {
+                    "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: components["responses"]["NotFound"];
+            405: components["responses"]["MethodNotAllowed"];
+            /** @description The run is over, or another dispatch or a control verb has come in between: stop */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            500: components["responses"]["Internal"];
+            /** @description Not now: ask again */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    pauseRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description run_... */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The run */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunView"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            405: components["responses"]["MethodNotAllowed"];
+            /** @description It is over */
+            409: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    resumeRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description run_... */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ResumeRequest"];
+            };
+        };
+        responses: {
+            /** @description The run */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunView"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            405: components["responses"]["MethodNotAllowed"];
+            /** @description It is not paused */
+            409: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["TooLarge"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    resumePage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description run_... */
+                id: string;
+                /** @description The signal's name, or the approval's key, percent-encoded */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The page */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            /** @description No or a wrong token, or an approval whose policy asks for a key */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: components["responses"]["NotFound"];
+            405: components["responses"]["MethodNotAllowed"];
+            /** @description The run is over, or the approval is */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            500: components["responses"]["Internal"];
+            /** @description Not now: try again */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resumeByUrl: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description run_... */
+                id: string;
+                /** @description The signal's name, or the approval's key, percent-encoded */
+                name: string;
+            };
+            cookie?: never;
+        };
+        /** @description Any JSON value, at most 1 MiB; for an approval `{"approve": true, "data": ...}` */
+        requestBody?: {
+            content: {
+                "application/json": unknown;
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignalAnswer"];
+                };
+            };
+            /** @description The body is no JSON, or no answer to an approval */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No or a wrong token, or an approval whose policy asks for a key */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: components["responses"]["NotFound"];
+            405: components["responses"]["MethodNotAllowed"];
+            /** @description The run is over, or the approval is */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The data does not fit the schema; the approval still waits */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            500: components["responses"]["Internal"];
+            /** @description Not now: try again */
+            503: {
+                headers: {
+                    "Retry-After": components["headers"]["Retry-After"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retryRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description run_... */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The run */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunView"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            405: components["responses"]["MethodNotAllowed"];
+            /** @description It has not failed */
+            409: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    signalRun: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A second signal of the run with the same key is the first */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description run_... */
+                id: string;
+                /** @description The signal's name, percent-encoded; 1 to 128 characters */
+                name: string;
+            };
+            cookie?: never;
+        };
+        /** @description Any JSON value, at most 1 MiB; without a body it is null */
+        requestBody?: {
+            content: {
+                "application/json": unknown;
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignalAnswer"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            405: components["responses"]["MethodNotAllowed"];
+            /** @description The run is over, or has 10,000 signals that it has not read */
+            409: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["TooLarge"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listSteps: {
+        parameters: {
+            query?: {
+                /** @description Rows in the page. */
+                limit?: number;
+                /** @description The nextCursor of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                /** @description run_... */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StepPage"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
+            405: components["responses"]["MethodNotAllowed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    wakeRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description run_... */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The run */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunView"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            405: components["responses"]["MethodNotAllowed"];
+            /** @description It is over, paused or running */
+            409: {
                 headers: {
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
@@ -4444,6 +6969,158 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             405: components["responses"]["MethodNotAllowed"];
             413: components["responses"]["TooLarge"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listWorkflows: {
+        parameters: {
+            query?: {
+                /** @description Rows in the page. */
+                limit?: number;
+                /** @description The nextCursor of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkflowPage"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            405: components["responses"]["MethodNotAllowed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getWorkflow: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The workflow's name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The workflow */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkflowView"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
+            405: components["responses"]["MethodNotAllowed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    startRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The workflow's name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["StartRequest"];
+            };
+        };
+        responses: {
+            /** @description It was there: the same id or idempotency key, or a singleton that is not over */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StartAnswer"];
+                };
+            };
+            /** @description Accepted: it is stored and will run */
+            202: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StartAnswer"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            /** @description No app of this account serves such a workflow, or this version of it */
+            404: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            405: components["responses"]["MethodNotAllowed"];
+            413: components["responses"]["TooLarge"];
+            /** @description The id or the idempotency key belongs to a run with another input */
+            422: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];

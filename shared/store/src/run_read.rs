@@ -39,15 +39,15 @@ from tikku.run_content c join tikku.run r on r.id = c.run_id cross join lateral 
 where c.account_id = $1 and c.run_id = $2"
 );
 
-/// A page, newest first. Rows that arrive meanwhile come before the first page and move nothing. What is not over is said twice: so the planner can
-/// come from the few that are not.
+/// A page, newest first. Rows that arrive meanwhile come before the first page and move nothing. What is not over, and whose child
+/// it is, is said twice: so the planner can come from those few.
 pub const LIST: &str = concat!(
     "-- run::list\nselect ",
     columns!(),
     "\nfrom tikku.run_content c join tikku.run r on r.id = c.run_id
 where c.account_id = $1 and r.account_id = $1 and ($2::text is null or r.state = $2)
   and ($2 is null or $2 in ('completed', 'failed', 'cancelled') or r.kick_until is not null or r.lease_until is not null) and ($3::text is null or c.workflow = $3)
-  and ($4::text is null or c.version = $4) and ($5::text is null or $5 = any(c.labels)) and ($6::uuid is null or r.parent_id = $6)
+  and ($4::text is null or c.version = $4) and ($5::text is null or $5 = any(c.labels)) and ($6::uuid is null or (r.parent_id = $6 and c.source_id = $6 and c.parent_key is not null and c.continued_by is null))
   and ($7::text is null or c.external_id = $7) and ($8::int8 is null or c.created_at >= to_timestamp($8 / 1000.0))
   and ($9::int8 is null or c.created_at < to_timestamp($9 / 1000.0)) and ($10::uuid is null or c.run_id < $10) order by c.run_id desc limit $11"
 );

@@ -71,7 +71,11 @@ fn schemathesis_finds_nothing_that_the_document_does_not_say() {
         let mut command = program("schemathesis");
         command.arg("--config-file").arg(here("schemathesis.toml")).args(["run", &format!("{}/openapi.json", d.api.url)]);
         command.args(["--max-examples", examples, "--seed", "3"]).current_dir(run_dir());
-        command.env("TIKKU_RUN", &run).env("TIKKU_WORKFLOW", &ends.name).env("TIKKU_FENCE", text(&dispatch["fence"]["token"]));
+        command
+            .env("TIKKU_RUN", &run)
+            .env("TIKKU_WORKFLOW", &ends.name)
+            .env("TIKKU_HELD", &held.name)
+            .env("TIKKU_FENCE", text(&dispatch["fence"]["token"]));
         command.env("TIKKU_RESUME", resume_token(&text(&dispatch["engine"]["resumeKey"]), "go"));
         command.env("TIKKU_KEY", &d.api.key).env("TIKKU_KEY_ID", &own).env("PYTHONPATH", here(""));
         let report = done(&mut command).await;

@@ -240,3 +240,36 @@ fn a_call_without_an_answer_is_an_error_and_a_bad_answer_to_the_last_try_is_a_re
         assert_eq!((&last["value"]["body"], &last["value"]["bodyBase64"]), (&Value::Null, &json!("/w==")));
     });
 }
+
+#[test]
+fn a_call_that_a_person_cancels_is_an_error_of_its_step() {
+    on(ALL, async |d| {
+        let (flow, called) = (Flow::new(), Endpoint::scripted([Reply::status(503).header("retry-after", "600")]));
+        flow.serve(&d.api, fetches(&json!({ "url": called.url() }))).await;
+        d.api.publish(&json!({ "workflow": flow.name })).await;
+        called.wait(1, SOON).await;
+        let listed = d.api.get(&format!("/v1/messages?url={}", called.url())).await.expect(200).json();
+        let id = listed["data"][0]["id"].as_str().unwrap();
+        d.api.until(id, "retrying", SOON).await;
+        d.api.act(&format!("/v1/messages/{id}/cancel")).await.expect(200);
+        d.tick().await;
+        let entry = entry(&flow).await;
+        assert_eq!((&entry["state"], &entry["error"]["name"]), (&json!("error"), &json!("FetchError")), "{entry:#}");
+    });
+}
+
+#[test]
+fn a_call_of_a_run_that_is_cancelled_is_not_made_again() {
+    on(ALL, async |d| {
+        let (flow, called) = (Flow::new(), Endpoint::scripted([Reply::status(503).header("retry-after", "3")]));
+        flow.serve(&d.api, fetches(&json!({ "url": called.url() }))).await;
+        d.api.publish(&json!({ "workflow": flow.name })).await;
+        called.wait(1, SOON).await;
+        let listed = d.api.get(&format!("/v1/messages?url={}", called.url())).await.expect(200).json();
+        let (id, run) = (listed["data"][0]["id"].as_str().unwrap(), listed["data"][0]["run"].as_str().unwrap());
+        d.api.until(id, "retrying", SOON).await;
+        d.api.act(&format!("/v1/runs/{run}/cancel")).await.expect(200);
+        let message = d.api.until(id, "cancelled", SOON).await;
+        assert_eq!((called.count(), attempts(&message).len()), (1, 2), "the second attempt says why nothing was sent: {message:#}");
+    });
+}
