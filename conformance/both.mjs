@@ -4,12 +4,14 @@
 import { createServer } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { options, report } from "./report.mjs";
+import { Line } from "./both/line.mjs";
 import "./both/flows.mjs";
+import "./both/faults.mjs";
 
-const USAGE = "node conformance/both.mjs --engine URL --key tk_live_... --endpoint URL [--jobs 4] [--only PART] [--json]";
-const given = options(USAGE, ["engine", "key", "endpoint", "jobs"]);
+const USAGE = "node conformance/both.mjs --engine URL --key tk_live_... --endpoint URL [--jobs 4] [--faults 0.1 --secret whsec_...] [--only PART] [--json]";
+const given = options(USAGE, ["engine", "key", "endpoint", "jobs", "faults", "secret"]);
 given.jobs ??= "4";
-if (!given.engine || !given.key || !given.endpoint) {
+if (!given.engine || !given.key || !given.endpoint || (given.faults && !(given.secret && Number(given.faults) > 0))) {
   console.error(USAGE);
   process.exit(2);
 }
@@ -25,7 +27,11 @@ async function api(method, path, body) {
 const target = createServer((request, response) => request.resume().on("end", () => response.end("{}")));
 await new Promise((ready) => target.listen(0, "127.0.0.1", ready));
 
-const register = (more) => api("PUT", "/v1/apps/kit-both", { url: given.endpoint, ...more });
+// Over a bad line short leases, so that what is lost is soon found out.
+const line = given.faults ? new Line({ ...given, share: Number(given.faults) }) : undefined;
+await line?.listen();
+const settings = line ? { url: line.url, timeoutSeconds: 10, leaseSeconds: 2 } : { url: given.endpoint };
+const register = (more) => api("PUT", "/v1/apps/kit-both", { ...settings, ...more });
 const app = await register({});
 if (![200, 201].includes(app.status) || app.json.describeError) {
   console.error(`the app could not be registered: ${app.status} ${JSON.stringify(app.json)}`);
@@ -33,8 +39,17 @@ if (![200, 201].includes(app.status) || app.json.describeError) {
 }
 const served = app.json.workflows.map((workflow) => workflow.name);
 
+const bodies = { recorded: 0, begun: 0 };
+
 const t = {
   register,
+
+  /** Counts bodies that were begun for so many recorded steps. */
+  count(recorded, begun) {
+    bodies.recorded += recorded;
+    bodies.begun += begun;
+  },
+
   target: `http://127.0.0.1:${target.address().port}/`,
 
   /** A call of the API that must be answered with this status. */
@@ -73,6 +88,9 @@ const t = {
   shape: (steps) => fetch(new URL("/kit/shape", given.endpoint), { method: "PUT", body: JSON.stringify(steps), headers: { "content-type": "application/json" } }),
 };
 
-const code = await report(given, (needs) => (served.includes(needs.workflow) ? undefined : `${needs.workflow} is not served`), () => t);
+const wanted = (needs) => Boolean(needs.faults) === Boolean(line);
+const code = await report(given, (needs) => (served.includes(needs.workflow) ? undefined : `${needs.workflow} is not served`), () => t, wanted);
+if (line) console.error(`bodies begun: ${bodies.begun}; steps recorded: ${bodies.recorded}; spoiled requests: ${JSON.stringify(line.spoiled)}`);
+line?.close();
 target.close();
 process.exit(code);

@@ -52,18 +52,18 @@ async function one(check, options, skips, context) {
 }
 
 /** The checks that are asked for: by name, for this mode, the slow ones only with --slow. */
-function chosen(options) {
-  return checks.filter(({ name, needs }) => (!options.only || name.includes(options.only))
+function chosen(options, wanted) {
+  return checks.filter(({ name, needs }) => (!options.only || name.includes(options.only)) && wanted(needs)
     && !(needs.modes && options.mode && !needs.modes.includes(options.mode))
     && (options.slow || !needs.slow));
 }
 
 /**
  * Runs the checks, `options.jobs` at the same time, and answers the exit code. `skips` says why a check cannot be made (or nothing), `context`
- * makes what each gets as its argument.
+ * makes what each gets as its argument, `wanted` leaves out checks of another kind.
  */
-export async function report(options, skips, context) {
-  const left = chosen(options);
+export async function report(options, skips, context, wanted = () => true) {
+  const left = chosen(options, wanted);
   const results = [];
   const worker = async () => {
     for (let next = left.shift(); next; next = left.shift()) {

@@ -459,23 +459,39 @@ begin
 end $$;
 comment on function tikku.gate_admit is 'Null when it may start; else the wait in milliseconds, or -1.';
 
--- Turns what is due of a locked run into entries; answers whether a step is due to be executed again.
+-- Turns what is due of a locked run into entries, in the order of their times; answers whether a step is due to be executed again. All in one row version of
+-- the run: each more would be read by every lookup of this transaction.
 create function tikku.run_timers(p_run uuid, p_now timestamptz) returns boolean language plpgsql volatile as $$
 declare
-  w tikku.waiter;
-  v_again boolean := false;
+  r tikku.run;
+  v_again boolean;
+  v_count int;
+  v_wakes boolean := false;
 begin
-  for w in select * from tikku.waiter x where x.run_id = p_run and x.due_at <= p_now order by x.due_at, x.key loop
-    if w.kind in ('run', 'ai') then
-      v_again := true;
-    else
-      if w.kind = 'approval' then
-        update tikku.approval a set state = 'expired', decided_at = p_now where a.run_id = p_run and a.key = w.key and a.state = 'open';
-      end if;
-      perform tikku.run_fact(p_run, w.key, w.kind, case when w.kind = 'sleep' then 'ok' else 'timeout' end,
-        case when w.kind = 'sleep' then 'null'::bytea end, null, null);
-    end if;
-  end loop;
+  select * into r from tikku.run x where x.id = p_run;
+  v_again := exists (select 1 from tikku.waiter w where w.run_id = p_run and w.due_at <= p_now and w.kind in ('run', 'ai'));
+  insert into tikku.entry (run_id, seq, key, kind, state, value, fence, at)
+    select p_run, r.next_seq - 1 + row_number() over (order by w.due_at, w.key), w.key, w.kind, case when w.kind = 'sleep' then 'ok' else 'timeout' end,
+        case when w.kind = 'sleep' then 'null'::bytea end, r.fence, p_now
+      from tikku.waiter w where w.run_id = p_run and w.due_at <= p_now and w.kind not in ('run', 'ai');
+  get diagnostics v_count = row_count;
+  if v_count = 0 then
+    return v_again;
+  end if;
+  update tikku.approval a set state = 'expired', decided_at = p_now where a.run_id = p_run and a.state = 'open' and a.expires_at <= p_now;
+  delete from tikku.waiter w where w.run_id = p_run and w.due_at <= p_now and w.kind not in ('run', 'ai');
+  r.awaits_left := case when r.awaits_left is not null then tikku.awaits_count(p_run, r.awaits) end;
+  if r.awaits is not null and r.state in ('sleeping', 'waiting', 'retrying') then
+    v_wakes := case when r.awaits_left is not null then r.awaits_left = 0 else tikku.awaits_met(p_run, r.awaits) end;
+  end if;
+  update tikku.run x set
+      next_seq = r.next_seq + v_count,
+      idle = 0,
+      awaits_left = r.awaits_left,
+      state = case when v_wakes then 'queued' else x.state end,
+      due_at = case when v_wakes then p_now else x.due_at end,
+      kick_until = case when v_wakes then p_now + interval '60 seconds' else x.kick_until end
+    where x.id = p_run;
   return v_again;
 end $$;
 comment on function tikku.run_timers is 'Whether a retry is due.';

@@ -28,6 +28,7 @@ mod run_faults;
 mod run_races;
 mod run_vectors;
 mod run_control;
+mod run_control_races;
 mod run_desk;
 mod run_events;
 mod run_signals;

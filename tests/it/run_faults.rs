@@ -291,6 +291,46 @@ async fn a_journal_of_ten_thousand_steps_and_thirty_two_mb_resumes_by_pages() {
 }
 
 #[tokio::test]
+async fn a_journal_that_outgrows_the_request_while_the_run_is_driven_goes_on_by_pages() {
+    let step = |n: usize| ops(json!([{ "op": "result", "key": format!("a#{n}"), "value": "x".repeat(90_000) }]));
+    let bed = Bed::new("run_outgrow", [step(0), step(1), step(2), step(3), done()]).await;
+    let id = bed.start().await;
+    bed.dispatch(id).await;
+    let shape = |n: usize| {
+        let journal = &bed.request(n)["journal"];
+        (journal["entries"].as_array().unwrap().len(), journal["seq"].clone(), journal["next"].clone())
+    };
+    assert_eq!([shape(2), shape(3), shape(4)], [(2, json!(2), Value::Null), (2, json!(2), json!("2")), (2, json!(2), json!("2"))]);
+    assert_eq!((bed.state(id).await.as_str(), bed.keys(id).await.len()), ("completed", 4));
+}
+
+#[tokio::test]
+async fn batches_that_share_a_recorder_all_come_to_their_ends() {
+    let bed = Bed::new("run_recorder", [ops(json!([{ "op": "result", "key": "a#0" }]))]).await;
+    let recorder = std::sync::Arc::new(tikku_step_invoke::Recorder::default());
+    let mut ids = Vec::new();
+    for _ in 0..30 {
+        ids.push(bed.start().await);
+    }
+    let mut batches = Vec::new();
+    for some in ids.chunks(3) {
+        let (ctx, recorder, some) = (bed.ctx.clone(), recorder.clone(), some.to_vec());
+        batches.push(tokio::spawn(async move {
+            let batch = tikku_step_invoke::load(&ctx, &some).await.unwrap();
+            tikku_step_invoke::run_with(&ctx, &recorder, batch).await.unwrap();
+        }));
+    }
+    bed.endpoint.wait(30, Duration::from_secs(20)).await;
+    bed.endpoint.script([done()]);
+    for batch in batches {
+        batch.await.unwrap();
+    }
+    for id in ids {
+        bed.until(id, "completed").await;
+    }
+}
+
+#[tokio::test]
 async fn an_entry_larger_than_a_page_is_a_page_of_its_own() {
     let value = format!("\"{}\"", "x".repeat(3 << 20));
     let first = Reply::status(200)

@@ -35,14 +35,11 @@ pub fn test(env: &Env) -> Result<Tally> {
     tally.add("package of the TypeScript SDK", run(npm(env, TYPESCRIPT).args(["run", "check"])));
     tally.join("tests of the Rust SDK", rust(env, &["--lib", "--tests"]));
     tally.join("examples in the docs of the Rust SDK", rust(env, &["--doc"]));
-    let mut typescript = env.command("node");
-    typescript.arg(format!("{TYPESCRIPT}/conformance-endpoint.mjs"));
-    endpoint(env, &mut tally, "TypeScript", &mut typescript);
-    match run(env.command("cargo").args(["build", "--quiet", "--package", "tikku", "--example", "conformance"])) {
-        Ok(()) => endpoint(env, &mut tally, "Rust", &mut env.command(env.target.join("debug/examples/conformance"))),
-        Err(error) => tally.add("conformance of the Rust SDK", Err(error)),
-    }
-    tally.join("conformance of `tikku dev`", engine(env));
+    tally.add(
+        "endpoint of the Rust SDK",
+        run(env.command("cargo").args(["build", "--quiet", "--package", "tikku", "--example", "conformance"])),
+    );
+    conformance(env, &mut tally);
     tally.join("examples", examples(env));
     Ok(tally)
 }
@@ -65,31 +62,71 @@ fn examples(env: &Env) -> Result<Tally> {
     suites::counted(suites::environment(env, npm(env, "examples").arg("test")), vitest)
 }
 
-/// The kit's engine against an SDK's endpoint, in each mode.
-fn endpoint(env: &Env, tally: &mut Tally, language: &str, program: &mut Command) {
-    for mode in MODES {
-        let one = |program: &mut Command| -> Result<Tally> {
-            let program = Program::start(program.envs([("PORT", "0"), ("TIKKU_SIGNING_SECRET", SECRET), ("TIKKU_CHECKPOINT", mode)]))?;
-            let url = program.listening()?;
-            let arguments = ["conformance/engine.mjs", "--endpoint", &url, "--secret", SECRET, "--mode", mode];
-            suites::counted(env.command("node").args(arguments), kit)
-        };
-        tally.join(&format!("conformance of the {language} SDK, mode {mode}"), one(program));
+/// Each SDK alone, `tikku dev` alone, and each SDK with `tikku dev`; SDKs in each mode.
+fn conformance(env: &Env, tally: &mut Tally) {
+    let sdks = [("TypeScript", typescript_endpoint as fn(&Env) -> Command), ("Rust", rust_endpoint)];
+    let each = || sdks.into_iter().flat_map(|(language, program)| MODES.map(|mode| (language, program, mode)));
+    for (language, program, mode) in each() {
+        let done = endpoint(&mut program(env), SECRET, mode).and_then(|endpoint| {
+            let url = endpoint.listening()?;
+            kit(env, &["engine.mjs", "--endpoint", &url, "--secret", SECRET, "--mode", mode])
+        });
+        tally.join(&format!("conformance of the {language} SDK, mode {mode}"), done);
+    }
+    let dev = match Dev::start(env) {
+        Ok(dev) => dev,
+        Err(error) => return tally.add("conformance of `tikku dev`", Err(error)),
+    };
+    let engine = ["--engine", &dev.url, "--key", &dev.key];
+    tally.join("conformance of `tikku dev`", kit(env, &[&["endpoint.mjs", "--secret", &dev.secret], &engine[..]].concat()));
+    for (language, program, mode) in each() {
+        let done = endpoint(&mut program(env), &dev.secret, mode).and_then(|endpoint| {
+            let url = endpoint.listening()?;
+            kit(env, &[&["both.mjs", "--endpoint", &url], &engine[..]].concat())
+        });
+        tally.join(&format!("the {language} SDK with `tikku dev`, mode {mode}"), done);
     }
 }
 
-/// The kit's endpoint against `tikku dev` on a database of its own.
-fn engine(env: &Env) -> Result<Tally> {
-    let folder = env.target.join("sdk-dev");
-    tools::remove(&folder)?;
-    let mut dev = env.command(env.target.join("debug/tikku"));
-    dev.args(["dev", "--ephemeral", "--port", "0", "--data"]).arg(&folder).env_remove("DATABASE_URL");
-    let _dev = Program::start(&mut dev)?;
-    let facts = dev_json(&folder.join("dev.json"))?;
-    let fact = |name: &str| text_of(&facts, name).with_context(|| format!("no {name} in dev.json"));
-    let (url, key, secret) = (fact("url")?, fact("apiKey")?, fact("signingSecret")?);
-    let arguments = ["conformance/endpoint.mjs", "--engine", &url, "--key", &key, "--secret", &secret];
-    suites::counted(env.command("node").args(arguments), kit)
+fn typescript_endpoint(env: &Env) -> Command {
+    let mut command = env.command("node");
+    command.arg(format!("{TYPESCRIPT}/conformance-endpoint.mjs"));
+    command
+}
+
+fn rust_endpoint(env: &Env) -> Command {
+    env.command(env.target.join("debug/examples/conformance"))
+}
+
+fn endpoint(program: &mut Command, secret: &str, mode: &str) -> Result<Program> {
+    Program::start(program.envs([("PORT", "0"), ("TIKKU_SIGNING_SECRET", secret), ("TIKKU_CHECKPOINT", mode)]))
+}
+
+/// Runs a program of the kit and counts its checks.
+fn kit(env: &Env, arguments: &[&str]) -> Result<Tally> {
+    let [program, rest @ ..] = arguments else { bail!("which program of the kit?") };
+    suites::counted(env.command("node").arg(format!("conformance/{program}")).args(rest), checks)
+}
+
+/// `tikku dev` on a database of its own.
+struct Dev {
+    url: String,
+    key: String,
+    secret: String,
+    _program: Program,
+}
+
+impl Dev {
+    fn start(env: &Env) -> Result<Dev> {
+        let folder = env.target.join("sdk-dev");
+        tools::remove(&folder)?;
+        let mut command = env.command(env.target.join("debug/tikku"));
+        command.args(["dev", "--ephemeral", "--port", "0", "--data"]).arg(&folder).env_remove("DATABASE_URL");
+        let program = Program::start(&mut command)?;
+        let facts = dev_json(&folder.join("dev.json"))?;
+        let fact = |name: &str| text_of(&facts, name).with_context(|| format!("no {name} in dev.json"));
+        Ok(Dev { url: fact("url")?, key: fact("apiKey")?, secret: fact("signingSecret")?, _program: program })
+    }
 }
 
 /// Waits for the file that `tikku dev` writes last.
@@ -117,7 +154,7 @@ fn npm(env: &Env, folder: &str) -> Command {
 }
 
 /// Reads `25 ok, 0 failed, 3 skipped`, the last line of a program of the kit.
-fn kit(tally: &mut Tally, line: &str) {
+fn checks(tally: &mut Tally, line: &str) {
     let words: Vec<&str> = line.split([' ', ',']).filter(|word| !word.is_empty()).collect();
     if let [ok, "ok", failed, "failed", skipped, "skipped"] = words[..]
         && let (Ok(ok), Ok(failed), Ok(skipped)) = (ok.parse(), failed.parse(), skipped.parse())
@@ -182,7 +219,7 @@ impl Drop for Program {
 
 #[cfg(test)]
 mod tests {
-    use super::{Tally, kit, text_of, vitest};
+    use super::{Tally, checks, text_of, vitest};
 
     #[test]
     fn summaries_of_other_programs_are_read() {
@@ -191,7 +228,7 @@ mod tests {
             lines.iter().for_each(|line| reader(&mut tally, line));
             tally.line()
         };
-        assert_eq!(read(kit, &["ok   a step (3 ms)", "FAIL b (1 ms)", "25 ok, 1 failed, 3 skipped"]), "25 passed, 1 failed, 3 skipped");
+        assert_eq!(read(checks, &["ok   a step (3 ms)", "FAIL b (1 ms)", "25 ok, 1 failed, 3 skipped"]), "25 passed, 1 failed, 3 skipped");
         assert_eq!(
             read(vitest, &[" Test Files  1 passed (1)", "      Tests  2 failed | 30 passed | 1 skipped (33)"]),
             "30 passed, 2 failed, 1 skipped"

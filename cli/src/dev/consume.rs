@@ -3,11 +3,12 @@
 //!
 //! Out of scope: loading and pushing (STAGE 3a, tikku-deliver), dispatching (STAGE 3b, tikku-step-invoke).
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use tikku_platform::queue::{MemoryQueue, MemoryQueues, Queue};
 use tikku_platform::{Ctx, Kick, Lanes};
+use tikku_step_invoke::Recorder;
 use tikku_store::StoreError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
@@ -79,8 +80,10 @@ impl Stage for Deliver {
     }
 }
 
-/// Runs.
+/// Runs. What ends at the same time is recorded together, whichever load it came with.
 struct Invoke;
+
+static RECORDER: LazyLock<Recorder> = LazyLock::new(Recorder::default);
 
 impl Stage for Invoke {
     const WHAT: &'static str = "dispatches";
@@ -103,7 +106,7 @@ impl Stage for Invoke {
     }
     async fn run(ctx: Arc<Ctx>, batch: Self::Batch) {
         // An error is logged there already: the leases run out, and the runs are dispatched again.
-        let _logged = tikku_step_invoke::run(&ctx, batch).await;
+        let _logged = tikku_step_invoke::run_with(&ctx, &RECORDER, batch).await;
     }
 }
 

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use tikku_domain::bulk::BulkView;
+use tikku_domain::fields::FieldError;
 use tikku_domain::ids::{AccountId, RunId};
 use tikku_domain::problem::{Kind, Problem};
 use tikku_domain::run_filter_query::{self, RunPick};
@@ -24,7 +25,7 @@ use crate::{runs, workflows};
 /// Cancels a run and its children. A dispatch under way is told at its next checkpoint.
 #[utoipa::path(post, path = "/v1/runs/{id}/cancel", operation_id = "cancelRun", security(("key" = ["publish"])), tag = "runs", params(("id" = String, Path, description = "run_...")), responses(
     (status = 200, description = "The run", body = RunView),
-    (status = 409, description = "It is over", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "It is over, and not cancelled", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn cancel(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, IdText(id): IdText) -> Result<Response, ApiError> {
     let (account, id) = asked(&ctx, &headers, &id).await?;
@@ -59,10 +60,10 @@ pub async fn resume(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, IdText(id):
     shown(&ctx, account, id, StatusCode::OK).await
 }
 
-/// Ends the sleeps and the waits for another try of a run now. A sleep that was ended has the value "woken".
+/// Ends the sleeps of a run, its waits for another try, or the delay of its start now. A sleep that was ended has the value "woken".
 #[utoipa::path(post, path = "/v1/runs/{id}/wake", operation_id = "wakeRun", security(("key" = ["publish"])), tag = "runs", params(("id" = String, Path, description = "run_...")), responses(
     (status = 200, description = "The run", body = RunView),
-    (status = 409, description = "It is over, paused or running", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "There is nothing to end: it is over, paused, running, or waits for something else", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn wake(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, IdText(id): IdText) -> Result<Response, ApiError> {
     let (account, id) = asked(&ctx, &headers, &id).await?;
@@ -71,10 +72,10 @@ pub async fn wake(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, IdText(id): I
     shown(&ctx, account, id, StatusCode::OK).await
 }
 
-/// Runs a failed run again from the steps that failed; what succeeded stays.
+/// Lets a failed or cancelled run go on from the step that failed, its failed and cancelled children with it; what succeeded stays.
 #[utoipa::path(post, path = "/v1/runs/{id}/retry", operation_id = "retryRun", security(("key" = ["publish"])), tag = "runs", params(("id" = String, Path, description = "run_...")), responses(
     (status = 200, description = "The run", body = RunView),
-    (status = 409, description = "It has not failed", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "It has not failed, or another run has its place as a singleton", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn retry(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, IdText(id): IdText) -> Result<Response, ApiError> {
     let (account, id) = asked(&ctx, &headers, &id).await?;
@@ -86,7 +87,7 @@ pub async fn retry(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, IdText(id): 
 /// Starts a new run from the middle of this one, with the entries of the steps before, edited or not. This one stays as it is.
 #[utoipa::path(post, path = "/v1/runs/{id}/fork", operation_id = "forkRun", security(("key" = ["publish"])), tag = "runs", params(("id" = String, Path, description = "run_...")), request_body = ForkRequest, responses(
     (status = 202, description = "The new run", body = RunView),
-    (status = 409, description = "The workflow is a singleton, and its run is not over", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "A result is one of a step that is not copied; or the workflow is a singleton, and its run is not over", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn fork(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, IdText(id): IdText, body: Body) -> Result<Response, ApiError> {
     let caller = auth::caller(&ctx, &headers, Needs::Publish).await?;
@@ -109,7 +110,8 @@ pub async fn fork(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, IdText(id): I
         RunForked::Missing => Err(runs::missing().into()),
         RunForked::Unfinished { key } => {
             let detail = format!("{key} is not among the finished steps before fromStep: its result cannot be replaced");
-            Err(Problem::invalid_field("/results", detail).into())
+            let pointer = "/results".to_owned();
+            Err(Problem { errors: vec![FieldError { pointer, detail: detail.clone() }], ..Problem::new(Kind::Conflict, detail) }.into())
         }
         RunForked::Conflict { id } => {
             let detail = format!("the workflow is a singleton, and its run {id} is not over: nothing was started");

@@ -137,3 +137,43 @@ fn append(journal: &mut Journal, next: Journal) {
     }
     journal.more = next.more;
 }
+
+#[cfg(test)]
+mod tests {
+    use tikku_domain::workflow::Entry;
+
+    use super::*;
+
+    fn entries(seqs: std::ops::RangeInclusive<i32>, bytes: usize, more: bool) -> Journal {
+        let entry = |seq| Entry {
+            seq,
+            key: "a#0".to_owned(),
+            kind: "run".to_owned(),
+            state: "ok".to_owned(),
+            value: Some(vec![b'1'; bytes]),
+            error: None,
+            child: None,
+            echo: false,
+        };
+        Journal { seq: *seqs.end(), entries: seqs.map(entry).collect(), more }
+    }
+
+    #[test]
+    fn a_journal_in_memory_grows_up_to_what_stands_in_a_request() {
+        let mut journal = entries(1..=2, 10, false);
+        append(&mut journal, entries(3..=4, 10, false));
+        assert_eq!((journal.entries.len(), journal.seq, journal.more), (4, 4, false));
+        append(&mut journal, entries(5..=8, 90_000, false));
+        assert_eq!((journal.entries.len(), journal.seq, journal.more), (6, 6, true));
+        // What follows comes as pages: a hole must not arise.
+        append(&mut journal, entries(9..=9, 1, false));
+        assert_eq!((journal.entries.len(), journal.seq, journal.more), (6, 6, true));
+    }
+
+    #[test]
+    fn what_the_database_could_not_answer_at_once_is_left_to_pages() {
+        let mut journal = Journal::default();
+        append(&mut journal, entries(1..=3, 10, true));
+        assert_eq!((journal.seq, journal.more), (3, true));
+    }
+}

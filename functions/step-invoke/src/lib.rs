@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use futures_util::future::join;
 use futures_util::stream::FuturesUnordered;
 use tikku_domain::ids::{RunId, WakeId};
+use tikku_domain::limits::LOAD_BYTES_MAX;
 use tikku_domain::workflow::Dispatch;
 use tikku_platform::time::{self, Stopwatch};
 use tikku_platform::{Ctx, Kick};
@@ -21,6 +22,8 @@ pub use crate::record::Recorder;
 
 /// Runs that one load may lease, however many slots are free.
 const ROWS_MAX: usize = 100;
+/// Runs that one statement may lease: each may bring an input of 4 MiB.
+const LEASE_MAX: usize = 25;
 /// A run that is due within this is waited for here: queues whose delays are whole seconds bring it early.
 const WAIT_MS_MAX: u64 = 2_000;
 
@@ -45,7 +48,7 @@ pub async fn handle(ctx: &Ctx, ids: &[RunId]) -> Result<(), StoreError> {
     run(ctx, batch).await
 }
 
-/// Leases what may start, as many as there are free slots. What is early goes back to the queue; what is over, paused, or leased by another,
+/// Leases what may start, as many as there are free slots and until there is enough in memory. What is early goes back to the queue; what is over, paused, or leased by another,
 /// drops out.
 pub async fn load(ctx: &Ctx, ids: &[RunId]) -> Result<Batch, StoreError> {
     let watch = Stopwatch::start();
@@ -53,24 +56,27 @@ pub async fn load(ctx: &Ctx, ids: &[RunId]) -> Result<Batch, StoreError> {
 }
 
 async fn lease(ctx: &Ctx, ids: &[RunId], watch: Stopwatch) -> Result<Batch, StoreError> {
-    let rows_max = ctx.config.run_lanes.free().clamp(1, ROWS_MAX);
+    let mut free = ctx.config.run_lanes.free().clamp(1, ROWS_MAX);
     let mut batch = Batch { leased: Vec::new(), soon: Vec::new(), rest: Vec::new(), watch };
-    let mut later = Vec::new();
-    for one in ctx.store.run_lease(ids, rows_max).await? {
-        match one {
-            Dispatched::Started(dispatch) => batch.leased.push(*dispatch),
-            Dispatched::Waiting(kick) if kick.wait_ms <= WAIT_MS_MAX => batch.soon.push(kick),
-            Dispatched::Waiting(kick) | Dispatched::Kick(kick) => later.push(kick),
-            Dispatched::Recorded { .. } | Dispatched::Stale { .. } => {}
+    let mut rest = ids;
+    while !rest.is_empty() && free > 0 && batch.body_bytes() < LOAD_BYTES_MAX as usize {
+        let rows_max = free.min(LEASE_MAX);
+        let asked = &rest[..rest.len().min(rows_max)];
+        rest = &rest[asked.len()..];
+        let before = batch.leased.len();
+        let mut later = Vec::new();
+        for one in ctx.store.run_lease(asked, rows_max).await? {
+            match one {
+                Dispatched::Started(dispatch) => batch.leased.push(*dispatch),
+                Dispatched::Waiting(kick) if kick.wait_ms <= WAIT_MS_MAX => batch.soon.push(kick),
+                Dispatched::Waiting(kick) | Dispatched::Kick(kick) => later.push(kick),
+                Dispatched::Recorded { .. } | Dispatched::Stale { .. } => {}
+            }
         }
+        free -= batch.leased.len() - before;
+        ctx.kick(&later).await;
     }
-    if batch.leased.len() >= rows_max
-        && let Some(last) = batch.leased.last().and_then(|last| ids.iter().position(|id| *id == last.id))
-    {
-        // The lease looked no further.
-        batch.rest = ids[last + 1..].to_vec();
-    }
-    ctx.kick(&later).await;
+    batch.rest = rest.to_vec();
     Ok(batch)
 }
 

@@ -8,14 +8,16 @@ use futures_util::future::{Either, select};
 use tikku_domain::workflow::{Dispatch, Settlement};
 use tikku_platform::{Ctx, time};
 use tikku_store::{Dispatched, StoreError};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
 /// Ends that one statement records.
 const GROUP_MAX: usize = 50;
 /// What they may hold together, in bytes; one that is larger is recorded alone.
 const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Statements at once: more of them would each hold less.
-const TURNS: usize = 2;
+/// Statements at once where the first takes longer than the patience of those who wait.
+const MORE_TURNS: usize = 3;
+/// As long as this those who wait gather for the next statement: more statements would each record less.
+const PATIENCE_MS: u64 = 20;
 /// While the database is away a statement is tried again after twice the wait each time, up to this: for 13 s in all.
 const PAUSE_MS_MAX: u64 = 6_400;
 
@@ -23,7 +25,8 @@ const PAUSE_MS_MAX: u64 = 6_400;
 #[derive(Debug)]
 pub struct Recorder {
     waiting: Mutex<Vec<Ended>>,
-    turns: Semaphore,
+    turn: Semaphore,
+    more: Semaphore,
 }
 
 /// An end, and whom to tell: of the run's next dispatch if it goes on at once, of nothing if not.
@@ -35,7 +38,7 @@ struct Ended {
 
 impl Default for Recorder {
     fn default() -> Self {
-        Self { waiting: Mutex::default(), turns: Semaphore::new(TURNS) }
+        Self { waiting: Mutex::default(), turn: Semaphore::new(1), more: Semaphore::new(MORE_TURNS) }
     }
 }
 
@@ -45,7 +48,7 @@ impl Recorder {
         let (told, mut answer) = oneshot::channel();
         self.waiting().push(Ended { settlement, told });
         loop {
-            let turn = match select(&mut answer, pin!(self.turns.acquire())).await {
+            let turn = match select(&mut answer, pin!(self.turn())).await {
                 Either::Left((answer, _)) => return answer.map_err(|_| unrecorded()),
                 Either::Right((turn, _)) => turn,
             };
@@ -58,6 +61,17 @@ impl Recorder {
             let kicks = settle(ctx, group).await;
             drop(turn);
             ctx.kick(&kicks).await;
+        }
+    }
+
+    /// The right to send a statement, until dropped.
+    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // Neither semaphore is ever closed.
+        match select(pin!(self.turn.acquire()), pin!(time::sleep_ms(PATIENCE_MS))).await {
+            Either::Left((turn, _)) => turn.ok(),
+            Either::Right(((), turn)) => match select(turn, pin!(self.more.acquire())).await {
+                Either::Left((turn, _)) | Either::Right((turn, _)) => turn.ok(),
+            },
         }
     }
 

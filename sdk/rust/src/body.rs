@@ -166,7 +166,7 @@ impl<'a, T: Serialize + DeserializeOwned + Send + 'a> Future for Run<'a, T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let kind = this.kind;
-        match this.leaf.poll(cx, |_| Asked { kind, plan: None, replan: false }) {
+        match this.leaf.poll(cx, || Asked { kind, plan: None, replan: false }) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Turn::End(settled)) => return Poll::Ready(this.read(settled)),
             Poll::Ready(Turn::Continue) => {}

@@ -106,10 +106,10 @@ pub struct EventAccepted {
     pub id: String,
     /// The runs that it started.
     #[serde(default)]
-    pub started: Vec<Value>,
+    pub started: Vec<String>,
     /// The runs that it woke.
     #[serde(default)]
-    pub woken: Vec<Value>,
+    pub woken: Vec<String>,
 }
 
 /// A run as the API shows it; `more` has the rest of its fields.
@@ -126,6 +126,9 @@ pub struct RunView {
     /// Why it failed.
     #[serde(default)]
     pub error: Option<Failure>,
+    /// The run that goes on in its place, after `continue_as_new`.
+    #[serde(default)]
+    pub continued_by: Option<String>,
     /// All else.
     #[serde(flatten)]
     pub more: serde_json::Map<String, Value>,
@@ -364,15 +367,20 @@ impl<O> RunHandle<O> {
 }
 
 impl<O: DeserializeOwned> RunHandle<O> {
-    /// Waits for the run's output: asks every second, more often at first.
+    /// Waits for the run's output: asks every second, more often at first. A run that continued as a new one has that one's output.
     ///
     /// # Errors
     /// [`ClientError::Run`] if the run failed or was cancelled, [`ClientError::NotOver`] after `timeout`, others as they come.
     pub async fn result(&self, timeout: Duration) -> Result<O, ClientError> {
         let mut left = timeout;
         let mut pause = Duration::from_millis(50);
+        let mut run: Self = self.tikku.run(self.id());
         loop {
-            let view = self.view().await?;
+            let view = run.view().await?;
+            if let Some(id) = view.continued_by {
+                run = self.tikku.run(id);
+                continue;
+            }
             match view.status.as_str() {
                 "completed" => return Ok(serde_json::from_value(view.output)?),
                 "failed" => return Err(ClientError::Run(view.error.unwrap_or_else(|| Failure::new("RunFailed", "the run failed")))),

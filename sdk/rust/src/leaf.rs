@@ -11,7 +11,8 @@ use crate::run_info::Shared;
 pub struct Leaf {
     pub shared: Arc<Shared>,
     pub key: Key,
-    asked: bool,
+    /// It was polled before.
+    pub asked: bool,
     over: bool,
 }
 
@@ -30,7 +31,7 @@ impl Leaf {
     }
 
     /// Asks, the first time; then says how far the step is.
-    pub fn poll(&mut self, cx: &mut Context<'_>, asked: impl FnOnce(&Key) -> Asked) -> Poll<Turn> {
+    pub fn poll(&mut self, cx: &mut Context<'_>, asked: impl FnOnce() -> Asked) -> Poll<Turn> {
         let mut journal = self.shared.journal();
         if !self.asked {
             self.asked = true;
@@ -38,7 +39,7 @@ impl Leaf {
                 self.over = true;
                 return Poll::Ready(Turn::End(Settled::Failure(failure)));
             }
-            let asked = asked(&self.key);
+            let asked = asked();
             journal.ask(&self.key, asked, cx.waker().clone());
             return Poll::Pending;
         }

@@ -80,11 +80,11 @@ impl<P: Plan, T> Future for Wait<P, T> {
     type Output = Result<T, Failure>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let op = match self.op(&self.leaf.key) {
-            Ok(op) => op,
+        let plan = match (!self.leaf.asked).then(|| self.op(&self.leaf.key)).transpose() {
+            Ok(plan) => plan,
             Err(failure) => return Poll::Ready(Err(failure)),
         };
-        match self.leaf.poll(cx, |_| Asked { kind: P::KIND, plan: Some(op), replan: P::REPLAN }) {
+        match self.leaf.poll(cx, || Asked { kind: P::KIND, plan, replan: P::REPLAN }) {
             Poll::Ready(Turn::End(settled)) => Poll::Ready((self.read)(settled)),
             _ => Poll::Pending,
         }

@@ -6026,7 +6026,7 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             405: components["responses"]["MethodNotAllowed"];
-            /** @description The workflow is a singleton, and its run is not over */
+            /** @description A result is one of a step that is not copied; or the workflow is a singleton, and its run is not over */
             409: {
                 headers: {
                     RateLimit: components["headers"]["RateLimit"];

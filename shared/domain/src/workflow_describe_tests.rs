@@ -1,3 +1,5 @@
+//! What describe accepts, and the one form that its policies are stored in.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! What endpoints are sent, field by field.
+
 use serde_json::{Value, json};
 
 use super::*;

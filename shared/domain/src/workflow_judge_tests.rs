@@ -1,3 +1,5 @@
+//! Taken, certainly not taken, or unknown: every kind of answer.
+
 use super::*;
 use crate::destination::UrlPolicy;
 use crate::limits;

@@ -221,24 +221,27 @@ fn read_policy(policy: &Raw<'_, '_>) -> Read<String> {
     text.raw("{");
     let is_role = |text: &str| matches!(text, "admin" | "publish" | "read");
     let is_key = |text: &str| KeyId::from_str(text).is_ok();
-    let lists: [(&str, fn(&str) -> bool, &str); 2] = [
-        ("roles", is_role, "must be an array of admin, publish and read"),
-        ("keys", is_key, "must be an array of at most 100 ids of API keys"),
-    ];
-    for (name, is_one, rule) in lists {
-        let Some(list) = policy.raw(name) else { continue };
-        let words =
-            serde_json::from_str::<Vec<String>>(list.get()).ok().filter(|l| l.len() <= limits::MEMBERS_MAX && l.iter().all(|w| is_one(w)));
-        let Some(words) = words else { return Err(policy.broken(name, rule)) };
-        if !words.is_empty() {
-            text.name(name).raw(serde_json::json!(words).to_string());
-        }
-    }
+    words(policy, "roles", is_role, "must be an array of admin, publish and read", &mut text)?;
+    words(policy, "keys", is_key, "must be an array of at most 100 ids of API keys", &mut text)?;
     if policy.boolean("notInitiator")? == Some(true) {
         text.name("notInitiator").raw("true");
     }
     text.raw("}");
     Ok(text.into_string())
+}
+
+/// A list of words of which each is `known`; an empty one is left out.
+fn words(policy: &Raw<'_, '_>, name: &str, known: fn(&str) -> bool, rule: &str, to: &mut Writer) -> Read<()> {
+    let Some(list) = policy.raw(name) else { return Ok(()) };
+    match serde_json::from_str::<Vec<String>>(list.get()) {
+        Ok(words) if words.len() <= limits::MEMBERS_MAX && words.iter().all(|word| known(word)) => {
+            if !words.is_empty() {
+                to.name(name).raw(serde_json::json!(words).to_string());
+            }
+            Ok(())
+        }
+        _ => Err(policy.broken(name, rule)),
+    }
 }
 
 fn publish(raw: &Raw<'_, '_>, rules: &Rules<'_>) -> Read<Op> {
@@ -296,7 +299,8 @@ fn read_request(json: &str, rules: &Rules<'_>) -> Result<(String, Option<Vec<u8>
 
 /// A string is its text where a header says that the body is no JSON.
 fn as_text(body: Vec<u8>, headers: &[(String, String)]) -> Vec<u8> {
-    let other = |(name, value): &(String, String)| name.eq_ignore_ascii_case("content-type") && !value.to_ascii_lowercase().contains("json");
+    let other =
+        |(name, value): &(String, String)| name.eq_ignore_ascii_case("content-type") && !value.to_ascii_lowercase().contains("json");
     match serde_json::from_slice::<String>(&body) {
         Ok(text) if headers.iter().any(other) => text.into_bytes(),
         _ => body,

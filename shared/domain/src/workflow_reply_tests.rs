@@ -1,3 +1,5 @@
+//! What ops become; their faults are in tests/vectors.
+
 use super::*;
 use crate::destination::UrlPolicy;
 use crate::limits;
@@ -60,7 +62,9 @@ fn a_message_that_can_never_be_sent_is_an_error_of_its_step() {
     let fetch = op(r#"{"op":"fetch","key":"p#0","request":{"url":"https://e.com","body":{"a" : 1}}}"#).unwrap();
     assert_eq!(fetch.value.as_deref(), Some(&br#"{"a" : 1}"#[..]));
     assert_eq!(fetch.detail.unwrap(), r#"{"headers":[],"maxAttempts":5,"method":"POST","timeoutMs":30000,"url":"https://e.com/"}"#);
-    let form = op(r#"{"op":"fetch","key":"p#0","request":{"url":"https://e.com","headers":{"Content-Type":"text/plain"},"body":"a=\"b\""}}"#).unwrap();
+    let form =
+        op(r#"{"op":"fetch","key":"p#0","request":{"url":"https://e.com","headers":{"Content-Type":"text/plain"},"body":"a=\"b\""}}"#)
+            .unwrap();
     assert_eq!(form.value.as_deref(), Some(&br#"a="b""#[..]));
     let publish = op(r#"{"op":"publish","key":"p#0","message":{"url":"https://e.com","body": [1] }}"#).unwrap();
     assert_eq!((publish.value.as_deref(), publish.message.unwrap().body), (Some(&b"[1]"[..]), None));

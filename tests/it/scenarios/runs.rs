@@ -344,7 +344,7 @@ fn a_fork_runs_again_from_a_step_with_an_edited_result_and_leaves_the_original()
         let values: Vec<&Value> = sent["journal"]["entries"].as_array().unwrap().iter().map(|entry| &entry["value"]).collect();
         assert_eq!((values, &sent["input"]), (vec![&json!(1), &json!({ "edited": true })], &json!("new")));
         assert_eq!(run(&d.api, &id).await, original, "it stays as it was");
-        let problem = d.api.post(&path, &json!({ "fromStep": "s2", "results": { "s3": 1 } })).await.problem(400);
+        let problem = d.api.post(&path, &json!({ "fromStep": "s2", "results": { "s3": 1 } })).await.problem(409);
         assert_eq!(problem["errors"][0]["pointer"], "/results", "{problem:#}");
         d.api.post(&path, &json!({})).await.problem(400);
     });

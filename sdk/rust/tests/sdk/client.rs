@@ -46,13 +46,14 @@ fn scripted(answers: Vec<(u16, Value)>) -> (Tikku, Scripted) {
 const DOUBLE: WorkflowName<u64, u64> = WorkflowName::new("double");
 
 #[tokio::test(start_paused = true)]
-async fn a_run_is_started_signalled_and_waited_for() {
-    let over = json!({ "id": "run_1", "status": "completed", "output": 4 });
+async fn a_run_is_started_signalled_and_followed_to_its_end() {
+    let over = json!({ "id": "run_2", "status": "completed", "output": 4 });
     let (tikku, host) = scripted(vec![
         (503, json!({})),
         (202, json!({ "id": "run_1", "status": "queued" })),
         (202, json!({})),
         (200, json!({ "id": "run_1", "status": "waiting" })),
+        (200, json!({ "id": "run_1", "status": "completed", "output": null, "continuedBy": "run_2" })),
         (200, over),
     ]);
     let run = tikku.start(DOUBLE, &2, Start::id("my-1")).await.unwrap();
@@ -62,7 +63,8 @@ async fn a_run_is_started_signalled_and_waited_for() {
     let start = ("POST".to_owned(), "https://tikku.example/v1/workflows/double/runs".to_owned(), json!({ "id": "my-1", "input": 2 }));
     assert_eq!(sent[..2], [start.clone(), start]);
     assert_eq!(sent[2].1, "https://tikku.example/v1/runs/run_1/signals/go%20on");
-    assert_eq!(sent[3].0, "GET");
+    assert_eq!((sent[3].0.as_str(), sent[3].1.as_str()), ("GET", "https://tikku.example/v1/runs/run_1"));
+    assert_eq!(sent[5].1, "https://tikku.example/v1/runs/run_2", "the run that continued it");
 }
 
 #[tokio::test(start_paused = true)]
