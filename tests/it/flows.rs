@@ -359,7 +359,10 @@ async fn a_claim_takes_from_every_account_that_has_due_rows() {
     }
     let claimed = world.later(1).message_claim(100).await.unwrap().kicks;
     for (account, id) in quiet {
-        assert!(claimed.iter().any(|kick| kick.id == id.into() && kick.account == account), "the first round has the only row of {account}");
+        assert!(
+            claimed.iter().any(|kick| kick.id == id.into() && kick.account == account),
+            "the first round has the only row of {account}"
+        );
     }
     assert!(claimed.len() <= 100 && claimed.iter().filter(|kick| kick.account == world.account).count() == 25, "{}", claimed.len());
 }

@@ -331,6 +331,32 @@ async fn batches_that_share_a_recorder_all_come_to_their_ends() {
 }
 
 #[tokio::test]
+async fn a_run_whose_row_is_held_holds_up_no_other() {
+    let bed = Bed::new("run_held", [done().ending(Ending::Held)]).await;
+    let (held, free) = (bed.start().await, bed.start().await);
+    let ctx = bed.ctx.clone();
+    let batch = tokio::spawn(async move { tikku_step_invoke::handle(&ctx, &[held, free]).await.unwrap() });
+    bed.endpoint.wait(2, Duration::from_secs(20)).await;
+    let blocker = bed.world.client().await;
+    blocker.batch_execute("begin").await.unwrap();
+    blocker.query("select 1 from tikku.run where id = $1 for update", &[&held.0]).await.unwrap();
+    bed.endpoint.release();
+    bed.endpoint.release();
+    for _ in 0..4000 {
+        // Either answer may go first: both are let go until both have arrived.
+        bed.endpoint.release();
+        if bed.state(free).await == "completed" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!((bed.state(held).await.as_str(), bed.state(free).await.as_str()), ("running", "completed"));
+    blocker.batch_execute("commit").await.unwrap();
+    batch.await.unwrap();
+    assert_eq!(bed.state(held).await, "completed");
+}
+
+#[tokio::test]
 async fn an_entry_larger_than_a_page_is_a_page_of_its_own() {
     let value = format!("\"{}\"", "x".repeat(3 << 20));
     let first = Reply::status(200)

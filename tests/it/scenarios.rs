@@ -32,6 +32,7 @@ mod retries;
 mod roles;
 mod run_crash;
 mod run_input;
+mod run_queue;
 mod runs;
 mod schedules;
 mod signing;

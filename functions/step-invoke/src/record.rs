@@ -4,9 +4,9 @@
 use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, join_all, select};
 use tikku_domain::workflow::{Dispatch, Settlement};
-use tikku_platform::{Ctx, time};
+use tikku_platform::{Ctx, Kick, time};
 use tikku_store::{Dispatched, StoreError};
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
@@ -14,6 +14,8 @@ use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 const GROUP_MAX: usize = 50;
 /// What they may hold together, in bytes; one that is larger is recorded alone.
 const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// An op counts as so many bytes besides its own: a thousand of them are recorded alone, because they take their time.
+const OP_WEIGHT: usize = 8 * 1024;
 /// Statements at once where the first takes longer than the patience of those who wait.
 const MORE_TURNS: usize = 3;
 /// As long as this those who wait gather for the next statement: more statements would each record less.
@@ -29,11 +31,13 @@ pub struct Recorder {
     more: Semaphore,
 }
 
+type Told = oneshot::Sender<Option<Box<Dispatch>>>;
+
 /// An end, and whom to tell: of the run's next dispatch if it goes on at once, of nothing if not.
 #[derive(Debug)]
 struct Ended {
     settlement: Settlement,
-    told: oneshot::Sender<Option<Box<Dispatch>>>,
+    told: Told,
 }
 
 impl Default for Recorder {
@@ -80,7 +84,7 @@ impl Recorder {
         let mut waiting = self.waiting();
         let mut bytes = 0;
         let fits = |ended: &&Ended| {
-            bytes += ended.settlement.bytes();
+            bytes += ended.settlement.bytes() + ended.settlement.ops.len() * OP_WEIGHT;
             bytes <= GROUP_BYTES_MAX
         };
         let count = waiting.iter().take(GROUP_MAX).take_while(fits).count().max(1).min(waiting.len());
@@ -96,11 +100,30 @@ fn unrecorded() -> StoreError {
     StoreError::Unavailable("the end of a dispatch could not be recorded".to_owned())
 }
 
-/// Settles a group and tells its drives; answers what is to be handed to the queues. When it cannot be settled their drives hear nothing.
-async fn settle(ctx: &Ctx, group: Vec<Ended>) -> Vec<tikku_platform::Kick> {
+/// Settles a group and tells its drives; answers what is to be handed to the queues. Where it cannot be settled the drives hear nothing.
+async fn settle(ctx: &Ctx, group: Vec<Ended>) -> Vec<Kick> {
     let (settlements, told): (Vec<_>, Vec<_>) = group.into_iter().map(|ended| (ended.settlement, ended.told)).unzip();
+    if settlements.len() > 1 {
+        match ctx.store.run_settle(&settlements).await {
+            Ok(settled) => return tell(&settlements, told, settled),
+            // One of them may be what is held up: the others do not wait for it.
+            Err(StoreError::Unavailable(detail)) => tracing::warn!(detail, ends = settlements.len(), "recording dispatches one by one"),
+            Err(error) => {
+                tracing::error!(%error, "dispatches could not be recorded; their leases will run out and the runs be dispatched again");
+                return Vec::new();
+            }
+        }
+    }
+    let alone = settlements.into_iter().zip(told).map(async |(settlement, told)| match persist(ctx, &settlement).await {
+        Ok(settled) => tell(std::slice::from_ref(&settlement), vec![told], settled),
+        Err(_logged) => Vec::new(),
+    });
+    join_all(alone).await.concat()
+}
+
+/// Tells drives what became of their runs; answers what is to be handed to the queues.
+fn tell(settlements: &[Settlement], told: Vec<Told>, settled: Vec<Dispatched>) -> Vec<Kick> {
     let mut kicks = Vec::new();
-    let Ok(settled) = persist(ctx, &settlements).await else { return kicks };
     let mut nexts: Vec<Option<Box<Dispatch>>> = settlements.iter().map(|_| None).collect();
     for one in settled {
         match one {
@@ -121,18 +144,18 @@ async fn settle(ctx: &Ctx, group: Vec<Ended>) -> Vec<tikku_platform::Kick> {
     kicks
 }
 
-/// Sends a group; a database that is away for seconds does not cost it. Sending it twice is safe.
-async fn persist(ctx: &Ctx, settlements: &[Settlement]) -> Result<Vec<Dispatched>, StoreError> {
+/// Sends an end; a database that is away for seconds does not cost it. Sending it twice is safe.
+async fn persist(ctx: &Ctx, settlement: &Settlement) -> Result<Vec<Dispatched>, StoreError> {
     let mut pause_ms = 100;
     loop {
-        match ctx.store.run_settle(settlements).await {
+        match ctx.store.run_settle(std::slice::from_ref(settlement)).await {
             Err(StoreError::Unavailable(detail)) if pause_ms <= PAUSE_MS_MAX => {
-                tracing::warn!(detail, "trying again to record dispatches");
+                tracing::warn!(detail, "trying again to record a dispatch");
                 time::sleep_ms(pause_ms).await;
                 pause_ms *= 2;
             }
             Err(error) => {
-                tracing::error!(%error, "dispatches could not be recorded; their leases will run out and the runs be dispatched again");
+                tracing::error!(%error, id = %settlement.id, "a dispatch could not be recorded; its lease will run out and the run be dispatched again");
                 return Err(error);
             }
             Ok(settled) => return Ok(settled),

@@ -823,7 +823,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Runs a failed run again from the steps that failed; what succeeded stays. */
+        /** Lets a failed or cancelled run go on from the step that failed, its failed and cancelled children with it; what succeeded stays. */
         post: operations["retryRun"];
         delete?: never;
         options?: never;
@@ -874,7 +874,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Ends the sleeps and the waits for another try of a run now. A sleep that was ended has the value "woken". */
+        /** Ends the sleeps of a run, its waits for another try, or the delay of its start now. A sleep that was ended has the value "woken". */
         post: operations["wakeRun"];
         delete?: never;
         options?: never;
@@ -5894,7 +5894,7 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             405: components["responses"]["MethodNotAllowed"];
-            /** @description It is over */
+            /** @description It is over, and not cancelled */
             409: {
                 headers: {
                     RateLimit: components["headers"]["RateLimit"];
@@ -6385,7 +6385,7 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             405: components["responses"]["MethodNotAllowed"];
-            /** @description It has not failed */
+            /** @description It has not failed, or another run has its place as a singleton */
             409: {
                 headers: {
                     RateLimit: components["headers"]["RateLimit"];
@@ -6535,7 +6535,7 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             405: components["responses"]["MethodNotAllowed"];
-            /** @description It is over, paused or running */
+            /** @description There is nothing to end: it is over, paused, running, or waits for something else */
             409: {
                 headers: {
                     RateLimit: components["headers"]["RateLimit"];

@@ -86,7 +86,10 @@ pub fn breakers(query: &[(String, String)]) -> Result<(Option<String>, Page<Brea
     Ok((status, page))
 }
 
-pub(crate) fn each<'q>(query: &'q [(String, String)], mut take: impl FnMut(&str, &str) -> Result<(), String>) -> Result<(), Vec<FieldError>> {
+pub(crate) fn each<'q>(
+    query: &'q [(String, String)],
+    mut take: impl FnMut(&str, &str) -> Result<(), String>,
+) -> Result<(), Vec<FieldError>> {
     let mut seen = Vec::new();
     let wrong = |(name, value): &'q (String, String)| {
         let twice = seen.contains(&name.as_str());

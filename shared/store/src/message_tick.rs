@@ -154,7 +154,11 @@ impl Store {
         let mut flows: Vec<FlowOf> = rows.iter().filter_map(flow).collect();
         flows.sort_unstable();
         flows.dedup();
-        Ok(Reaped { lost: rows.iter().filter(|row| row.get("lost")).count(), kicks: rows.iter().filter_map(crate::message::kick).collect(), flows })
+        Ok(Reaped {
+            lost: rows.iter().filter(|row| row.get("lost")).count(),
+            kicks: rows.iter().filter_map(crate::message::kick).collect(),
+            flows,
+        })
     }
 
     /// What of these flows can go on; to be called when places were set free by a transition that did not lock them. F.
