@@ -387,6 +387,20 @@ begin
 end $$;
 comment on function tikku.gate_next is 'The runs that may be tried now.';
 
+-- What a parent is told of a child that did not complete.
+create function tikku.child_error(p_run uuid, p_state text, p_cause json) returns json language plpgsql immutable as $$
+declare
+  v_id text := 'run_' || translate(p_run::text, '-', '');
+  v_name text := case when p_state = 'failed' then 'ChildFailed' else 'ChildCancelled' end;
+  v_message text := v_id || case when p_state = 'failed' then ' was not completed: it failed' else ' was cancelled' end;
+begin
+  if p_cause is null then
+    return json_build_object('name', v_name, 'message', v_message, 'runId', v_id);
+  end if;
+  return json_build_object('name', v_name, 'message', v_message, 'runId', v_id, 'cause', p_cause);
+end $$;
+comment on function tikku.child_error is 'The error of the parent''s entry.';
+
 -- The terminal write. The run is locked and not over.
 create function tikku.run_end(p_run uuid, p_state text, p_output bytea, p_error json, p_now timestamptz) returns table (id uuid, wait_ms bigint, account_id uuid)
 language plpgsql volatile rows 1 as $$
@@ -412,10 +426,7 @@ begin
     perform 1 from tikku.run x where x.id = r.parent_id and x.finished_at is null for update;
     if found and exists (select 1 from tikku.waiter w where w.run_id = r.parent_id and w.key = v_key and w.child_id = p_run) then
       v_wait := tikku.run_fact(r.parent_id, v_key, 'child', case when p_state = 'completed' then 'ok' else 'error' end, p_output,
-        case when p_state <> 'completed' then json_build_object(
-          'name', case when p_state = 'failed' then 'ChildFailed' else 'ChildCancelled' end,
-          'message', format('run_%s was %s', translate(p_run::text, '-', ''), case when p_state = 'failed' then 'not completed: it failed' else 'cancelled' end),
-          'runId', 'run_' || translate(p_run::text, '-', ''), 'cause', p_error) end, p_run);
+        case when p_state <> 'completed' then tikku.child_error(p_run, p_state, p_error) end, p_run);
       if v_wait is not null then
         id := r.parent_id;
         wait_ms := v_wait;
@@ -841,11 +852,11 @@ begin
       update tikku.waiter x set child_id = v_put[2]::uuid where x.run_id = w.run_id and x.key = w.key;
       return next row(v_put[2]::uuid, v_put[4]::bigint, w.account_id, false)::tikku.kick;
     else
-      perform tikku.run_fact(w.run_id, w.key, 'child', 'error', null, json_build_object(
+      perform tikku.run_fact(w.run_id, w.key, 'child', 'error', null, json_strip_nulls(json_build_object(
         'name', case when v_put[1] in ('no_workflow', 'no_version') then 'UnknownWorkflow' else 'ChildExists' end,
         'message', case when v_put[1] in ('no_workflow', 'no_version') then format('no app serves %s%s', c.workflow, coalesce(' version ' || c.version, ''))
           else format('run_%s has this id, or the place of this singleton', translate(v_put[2], '-', '')) end,
-        'runId', 'run_' || translate(v_put[2], '-', '')), null);
+        'runId', 'run_' || translate(v_put[2], '-', ''))), null);
     end if;
   elsif p_op = 'fetch' then
     m := row(w.account_id, null, null, p_detail ->> 'url', p_detail ->> 'method', p_detail -> 'headers', p_value, null, null, tikku.backoff_default(), null, null, '{}', null, true,
@@ -1396,7 +1407,7 @@ declare
 begin
   for v_function in
     select p.oid::regprocedure::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-      where n.nspname = 'tikku' and (p.proname ~ '^(run|gate|awaits|policy|event_name|signals?|dispatched)_')
+      where n.nspname = 'tikku' and (p.proname ~ '^(run|gate|awaits|policy|event_name|signals?|dispatched|child)_')
   loop
     execute format('revoke execute on function %s from public', v_function);
   end loop;

@@ -295,7 +295,7 @@ impl Drive {
     fn answered(&mut self, answer: Result<Answer, Refusal>) -> Option<End> {
         let mut journal = self.shared.journal();
         match answer {
-            Ok(answer) if answer.cancelled => {}
+            Ok(answer) if answer.cancelled || journal.outbox.beaten(&answer) => {}
             Ok(answer) => {
                 journal.absorb(answer.journal);
                 journal.outbox.answered();

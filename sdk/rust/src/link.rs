@@ -40,19 +40,26 @@ impl Link {
     /// Sends a checkpoint until it is answered.
     pub fn checkpoint(&self, body: Vec<u8>) -> BoxFuture<'static, Result<Answer, Refusal>> {
         let (link, body) = (self.clone(), Bytes::from(body));
-        async move { link.ask(Method::POST, &link.checkpoint, body).await }.boxed()
+        async move {
+            let (answer, tries): (Answer, u32) = link.ask(Method::POST, &link.checkpoint, body).await?;
+            Ok(Answer { resent: tries > 1, ..answer })
+        }
+        .boxed()
     }
 
     /// Reads a page of the journal.
     pub fn page(&self, cursor: &str) -> BoxFuture<'static, Result<Page, Refusal>> {
         let link = self.clone();
         let url = format!("{}?cursor={}", self.journal, encoded(cursor));
-        async move { link.ask(Method::GET, &url, Bytes::new()).await }.boxed()
+        async move { Ok(link.ask(Method::GET, &url, Bytes::new()).await?.0) }.boxed()
     }
 
-    async fn ask<T: DeserializeOwned>(&self, method: Method, url: &str, body: Bytes) -> Result<T, Refusal> {
+    /// The answer, and how often it was asked for.
+    async fn ask<T: DeserializeOwned>(&self, method: Method, url: &str, body: Bytes) -> Result<(T, u32), Refusal> {
         let mut pause = Duration::from_millis(100);
+        let mut tries = 0;
         loop {
+            tries += 1;
             let request = Request::builder()
                 .method(method.clone())
                 .uri(url)
@@ -62,7 +69,7 @@ impl Link {
                 .map_err(|error| Refusal::Unacceptable(error.to_string()))?;
             let wait = match self.host.send(request).await {
                 Ok(response) if response.status().is_success() => match serde_json::from_slice(response.body()) {
-                    Ok(answer) => return Ok(answer),
+                    Ok(answer) => return Ok((answer, tries)),
                     Err(_) => None,
                 },
                 Ok(response) => busy(&response)?,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::value::RawValue;
 
 use crate::journal::Key;
-use crate::wire::{Entry, OPS_BYTES_MAX, OPS_MAX};
+use crate::wire::{Answer, Entry, OPS_BYTES_MAX, OPS_MAX};
 
 /// An op on its way.
 pub struct Outgoing {
@@ -15,6 +15,12 @@ pub struct Outgoing {
     pub settles: bool,
     /// The workflow went on with it already.
     pub early: bool,
+}
+
+impl Outgoing {
+    fn is_result(&self) -> bool {
+        self.op.get().starts_with(r#"{"op":"result""#)
+    }
 }
 
 #[derive(Default)]
@@ -68,6 +74,13 @@ impl Outbox {
         let count = self.waiting.iter().take(OPS_MAX - 1).take_while(fits).count().max(1).min(self.waiting.len());
         self.sent = self.waiting.drain(..count).collect();
         self.sent.iter().map(|outgoing| outgoing.op.clone()).collect()
+    }
+
+    /// Whether a result that was sent once had been recorded already: by another process that was given the same dispatch.
+    pub fn beaten(&self, answer: &Answer) -> bool {
+        let beaten = |entry: &&Entry| entry.state == "ok" && matches!(entry.kind.as_str(), "run" | "ai") && !entry.echo;
+        let own = |entry: &Entry| self.sent.iter().any(|sent| *sent.key == *entry.key && !sent.early && sent.is_result());
+        !answer.resent && answer.journal.entries.iter().filter(beaten).any(own)
     }
 
     /// The engine has recorded what was sent.

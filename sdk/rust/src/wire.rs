@@ -164,6 +164,9 @@ pub struct Answer {
     pub pause_requested: bool,
     #[serde(default)]
     pub cancelled: bool,
+    /// The request was sent more than once: entries of it may be older than this answer.
+    #[serde(skip)]
+    pub resent: bool,
 }
 
 /// A checkpoint, or a reply: the one has no `await`.

@@ -72,7 +72,11 @@ export class Dispatch {
   private graced = false;
   private cancelTimers: (() => void)[] = [];
   private conclude!: (reply: string) => void;
-  private readonly reply = new Promise<string>((resolve) => (this.conclude = resolve));
+  private crash!: (error: unknown) => void;
+  private readonly reply = new Promise<string>((resolve, reject) => {
+    this.conclude = resolve;
+    this.crash = reject;
+  });
 
   constructor(
     readonly invoke: Invoke,
@@ -80,6 +84,8 @@ export class Dispatch {
     readonly settings: Settings,
   ) {
     this.startedAt = settings.clock.now();
+    // Whoever runs the dispatch hears of it; until then nobody listens.
+    this.reply.catch(() => {});
     this.seeded = new Seeded(invoke.run.seed);
     this.middleware = [...settings.middleware, ...(workflow.options.middleware ?? [])];
     this.bodies = new Bodies(this);
@@ -211,7 +217,15 @@ export class Dispatch {
   schedule(): void {
     if (this.scheduled || this.over) return;
     this.scheduled = true;
-    afterMicrotasks(() => this.turn());
+    afterMicrotasks(() => {
+      try {
+        this.turn();
+      } catch (error) {
+        // A journal that this code cannot read must not end the process that serves others: the engine comes again.
+        this.over = true;
+        this.crash(error);
+      }
+    });
   }
 
   private turn() {
@@ -243,7 +257,18 @@ export class Dispatch {
       void leaf.promise.quietly(undefined, () => {});
       leaf.reject(fromWire(entry.error ?? { name: "Error", message: "" }));
     } else if (entry.state === "timeout") leaf.resolve(undefined);
-    else leaf.resolve(leaf.work.read ? leaf.work.read(entry.value) : (entry.value ?? null));
+    else this.resolve(leaf, entry);
+  }
+
+  private resolve(leaf: Leaf, entry: Entry) {
+    let value: unknown = entry.value ?? null;
+    try {
+      if (leaf.work.read) value = leaf.work.read(entry.value);
+    } catch (error) {
+      void leaf.promise.quietly(undefined, () => {});
+      return leaf.reject(error);
+    }
+    leaf.resolve(value);
   }
 
   /** Begins what is new, or answers false while it is unclear whether the code fits the journal. */

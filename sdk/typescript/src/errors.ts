@@ -50,7 +50,7 @@ export function encodeError(thrown: unknown): string {
 
 /** An error as the journal has it, of the standard class that its name says, or a plain Error with that name. */
 export function fromWire(wire: WireError): Error {
-  const options = wire.cause === undefined ? undefined : { cause: fromWire(wire.cause) };
+  const options = wire.cause === undefined || wire.cause === null ? undefined : { cause: fromWire(wire.cause) };
   const aggregated = wire.name === "AggregateError" ? (wire.data as { errors?: WireError[] } | undefined)?.errors : undefined;
   const error: Error & Record<string, unknown> = Array.isArray(aggregated)
     ? (new AggregateError(aggregated.map(fromWire), wire.message, options) as never)

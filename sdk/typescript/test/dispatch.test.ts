@@ -500,3 +500,23 @@ describe("replay", () => {
     expect(reply.ops).toEqual([{ op: "done", value: "fine" }]);
   });
 });
+
+describe("a journal that others wrote", () => {
+  const told = (error: unknown) => invoke({ journal: [{ seq: 1, key: "child#0", kind: "child", state: "error", error } as never] });
+  const parent = workflow({ name: "flow" }, async (step) => {
+    try {
+      return await step.invoke("child", "other");
+    } catch (error) {
+      return (error as Error).name;
+    }
+  });
+
+  test("may have an error whose cause is null", async () => {
+    const reply = await dispatch(parent, told({ name: "ChildCancelled", message: "cancelled", cause: null }));
+    expect(reply.ops).toEqual([{ op: "done", value: "ChildCancelled" }]);
+  });
+
+  test("that cannot be read fails the dispatch, and nothing else of the process", async () => {
+    await expect(dispatch(parent, told({ name: "AggregateError", message: "", data: { errors: [null] } }))).rejects.toThrow(TypeError);
+  });
+});
