@@ -187,11 +187,12 @@ begin
   v_ids := array(
     select x.id from tikku.run x join tikku.run_content c on c.account_id = x.account_id and c.run_id = x.id
       join tikku.workflow w on w.account_id = c.account_id and w.name = c.workflow and w.version = c.version and w.served
-      -- What its own endpoint said so of is not asked again before that has said anew what it serves.
-      where x.account_id = p_account and x.state = 'paused' and c.pause_reason = 'unserved' and (x.renewed_at is null or w.described_at > x.renewed_at)
+      -- What its own endpoint said so of is not asked again before that has said anew what it serves: a deployment that brings the old code back heals all
+      -- that the bad one stopped.
+      where x.account_id = p_account and x.state = 'paused' and c.pause_reason in ('unserved', 'nonDeterminism') and (x.renewed_at is null or w.described_at > x.renewed_at)
       order by x.id limit p_rows);
   for r in select * from tikku.run x where x.id = any(v_ids) and x.state = 'paused' order by x.id desc for update loop
-    continue when not exists (select 1 from tikku.run_content c where c.account_id = r.account_id and c.run_id = r.id and c.pause_reason = 'unserved');
+    continue when not exists (select 1 from tikku.run_content c where c.account_id = r.account_id and c.run_id = r.id and c.pause_reason in ('unserved', 'nonDeterminism'));
     id := r.id;
     account_id := r.account_id;
     wait_ms := tikku.run_resume_locked(r, false, p_window_ms);

@@ -93,6 +93,14 @@ check("resume after diverged tries again, without accepting", {}, async (t) => {
   assert.equal(await run.output(), "old code");
 });
 
+check("registering the app again after diverged lets its runs try again", {}, async (t) => {
+  const flow = await t.flow([reply(result("a#0", 1)), reply(diverged), reply(done("old code"))]);
+  const run = await flow.start(1);
+  await paused(run, "nonDeterminism");
+  assert.equal((await flow.app.register()).status, 200);
+  assert.equal(await run.output(), "old code");
+});
+
 check("resume with accept tells the endpoint up to where the journal may be left alone", {}, async (t) => {
   const run = await (await t.flow([reply([result("a#0", 1), result("b#0", 2)]), reply(diverged), reply(done("new code"))])).start(1);
   await paused(run, "nonDeterminism");

@@ -127,9 +127,9 @@ async fn describe_now(ctx: &Ctx, account: AccountId, name: &AppName, revision: i
     resume_served(ctx, account).await
 }
 
-/// Lets runs go on that nobody served before: some at once, the rest is tick's.
+/// Lets runs go on that nobody served before, or whose code did not fit them: 50,000 at most, more with the next describe.
 async fn resume_served(ctx: &Ctx, account: AccountId) -> Result<(), ApiError> {
-    const ROUNDS_MAX: usize = 20;
+    const ROUNDS_MAX: usize = 100;
     for _ in 0..ROUNDS_MAX {
         let swept = ctx.store.run_resume_served(account).await?;
         ctx.kick(&swept.kicks).await;
