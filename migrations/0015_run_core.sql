@@ -43,7 +43,7 @@ begin
   end if;
   v_text := convert_from(p_input, 'UTF8')::json #> (string_to_array(p_path, '.'))[2:];
   return p_workflow || ' ' || case when length(coalesce(v_text, 'null')) <= 100 then coalesce(v_text, 'null') else encode(sha256(convert_to(v_text, 'UTF8')), 'hex') end;
-exception when data_exception then
+exception when data_exception or program_limit_exceeded then
   return p_workflow || ' null';
 end $$;
 comment on function tikku.policy_key is 'The workflow and the value of the policy''s key.';
@@ -127,14 +127,14 @@ comment on function tikku.run_insert is 'Inserts a run; unique indexes refuse wh
 create function tikku.run_found(c tikku.run_content, p_singleton text) returns text[] language plpgsql stable as $$
 begin
   return (
-  select array[case when f.n = 3 then 'skipped' when f.input_hash = c.input_hash then 'existing' else 'mismatch' end, f.run_id::text, r.state]
+  select array[case when f.n = 3 then 'skipped' when f.input_hash = c.input_hash and f.workflow = c.workflow then 'existing' else 'mismatch' end, f.run_id::text, r.state]
     from (
-      select 1 as n, x.run_id, x.input_hash from tikku.run_content x
+      select 1 as n, x.run_id, x.input_hash, x.workflow from tikku.run_content x
         where x.account_id = c.account_id and x.workflow = c.workflow and x.external_id = c.external_id and x.continued_by is null
       union all
-      select 2, x.run_id, x.input_hash from tikku.run_content x where x.account_id = c.account_id and x.idempotency_key = c.idempotency_key
+      select 2, x.run_id, x.input_hash, x.workflow from tikku.run_content x where x.account_id = c.account_id and x.idempotency_key = c.idempotency_key
       union all
-      select 3, x.id, null from tikku.run x where x.account_id = c.account_id and x.singleton = p_singleton and x.finished_at is null
+      select 3, x.id, null, null from tikku.run x where x.account_id = c.account_id and x.singleton = p_singleton and x.finished_at is null
     ) f join tikku.run r on r.id = f.run_id order by f.n limit 1
   );
 end $$;
@@ -165,13 +165,14 @@ begin
   else
     select * into w from tikku.workflow x where x.account_id = c.account_id and x.name = c.workflow and x.version = c.version and x.served;
   end if;
-  if w.name is null then
+  -- What goes on as another goes on also where nobody serves it now: it is paused as unserved when it is to be dispatched.
+  if w.name is null and c.started_how is distinct from 'continue' then
     return array[case when c.version is not null and exists (select 1 from tikku.workflow x where x.account_id = c.account_id and x.name = c.workflow)
       then 'no_version' else 'no_workflow' end];
   elsif p_due > v_now + tikku.ms(p_delay_max_ms) then
     return array['too_late'];
   end if;
-  c.version := w.version;
+  c.version := coalesce(w.version, c.version);
   c.created_at := v_now;
   c.secret := uuid_send(gen_random_uuid());
   c.seed := coalesce(c.seed, translate(gen_random_uuid()::text, '-', ''));
@@ -239,7 +240,8 @@ begin
     if v_found is null then
       v_found := tikku.run_found(c, r.singleton);
     end if;
-    if v_found[1] = 'skipped' and v_mode = 'cancel' then
+    -- A run does not cancel itself by a child of its own.
+    if v_found[1] = 'skipped' and v_mode = 'cancel' and v_found[2]::uuid is distinct from p_parent then
       perform tikku.run_lock(array[v_found[2]::uuid]);
       if exists (select 1 from tikku.run x where x.id = v_found[2]::uuid and x.finished_at is null) then
         -- What this sets free is tick's: its rows have kick_until.
@@ -324,8 +326,11 @@ begin
   if (case when awaits_left is not null then awaits_left = 0 else tikku.awaits_met(p_run, p_tree) end) or tikku.awaits_dangles(p_run, p_tree) then
     return;
   end if;
+  -- A retry that was due when a dispatch began that came to nothing, and that the tree does not have: nobody wants it any more (the loser of a race).
   select coalesce(min(w.due_at), 'infinity'), bool_and(w.kind = 'sleep'), bool_and(w.kind in ('run', 'ai')) into due, v_sleeps, v_retries
-    from tikku.waiter w where w.run_id = p_run;
+    from tikku.waiter w where w.run_id = p_run and not (w.kind in ('run', 'ai') and w.due_at <= p_now
+      and (select r.idle > 0 and w.due_at <= r.renewed_at from tikku.run r where r.id = p_run)
+      and not jsonb_path_exists(p_tree, 'strict $.** ? (@ == $k)', jsonb_build_object('k', w.key)));
   state := case when v_sleeps then 'sleeping' when v_retries then 'retrying' else 'waiting' end;
 end $$;
 comment on function tikku.run_decide is 'queued, sleeping, waiting or retrying, and until when.';
@@ -364,6 +369,7 @@ declare
   g tikku.gate;
   v_places int;
   v_moved int;
+  v_more boolean;
 begin
   select * into g from tikku.gate x where x.account_id = p_account and x.key = p_key;
   if g.waiting is not true then
@@ -382,7 +388,10 @@ begin
           order by y.due_at - y.priority * interval '30 seconds', y.id limit v_places for update skip locked)
       returning x.id, 0::bigint, x.account_id;
   get diagnostics v_moved = row_count;
-  update tikku.gate x set waiting = v_moved = v_places, next_at = p_now + case when v_moved = v_places then interval '60 seconds' else interval '1 hour' end
+  -- One that another holds just now was passed over: it still waits.
+  v_more := exists (select 1 from tikku.run y where y.account_id = p_account and y.gate = p_key and y.kick_until = 'infinity' and y.state <> 'paused');
+  update tikku.gate x set waiting = v_more,
+      next_at = p_now + case when not v_more then interval '1 hour' when v_moved < v_places then interval '1 second' else interval '60 seconds' end
     where x.account_id = p_account and x.key = p_key;
 end $$;
 comment on function tikku.gate_next is 'The runs that may be tried now.';
@@ -567,16 +576,21 @@ begin
     end if;
     select * into r from tikku.run x where x.id = p_run;
   end if;
-  select c.workflow, c.version, c.external_id, c.created_at, c.attempt, c.seed, c.secret, c.accept_seq, c.parent_key, case when p_after is null then c.input end as input,
-      w.served, a.name as app, a.url, a.timeout_ms, a.lease_ms, a.checkpoint
-    into v
-    from tikku.run_content c left join tikku.workflow w on w.account_id = c.account_id and w.name = c.workflow and w.version = c.version
-      left join tikku.app a on a.account_id = w.account_id and a.name = w.app
-    where c.account_id = r.account_id and c.run_id = p_run;
-  if v.served is not true or v.url is null then
-    perform tikku.run_paused(p_run, 'unserved', json_build_object('message', format('no app serves version %s of %s: deploy it and register the app again', v.version, v.workflow)));
-    return null;
-  end if;
+  for v_try in 1..2 loop
+    select c.workflow, c.version, c.external_id, c.created_at, c.attempt, c.seed, c.secret, c.accept_seq, c.parent_key, case when p_after is null then c.input end as input,
+        w.served, a.name as app, a.url, a.timeout_ms, a.lease_ms, a.checkpoint
+      into v
+      from tikku.run_content c left join tikku.workflow w on w.account_id = c.account_id and w.name = c.workflow and w.version = c.version
+        left join tikku.app a on a.account_id = w.account_id and a.name = w.app
+      where c.account_id = r.account_id and c.run_id = p_run;
+    exit when v.served and v.url is not null;
+    if v_try = 2 then
+      perform tikku.run_paused(p_run, 'unserved', json_build_object('message', format('no app serves version %s of %s: deploy it and register the app again', v.version, v.workflow)));
+      return null;
+    end if;
+    -- Who says just now what is served (app_described) is waited for, or waits for this pause and then ends it.
+    perform pg_advisory_xact_lock_shared(hashtextextended('tikku.workflow ' || r.account_id, 0));
+  end loop;
   if r.gate is not null and r.state <> 'running' then
     v_wait := tikku.gate_admit(r, v_now);
     if v_wait is not null then
@@ -704,6 +718,9 @@ declare
   v_new boolean;
   v_had boolean;
   v_plan tikku.waiter;
+  v_detail json;
+  v_alone boolean;
+  v_bytes bigint;
 begin
   for o in
     select * from unnest(o_run, o_op, o_key, o_kind, o_value, o_error, o_ms, o_attempt, o_ai, o_detail) with ordinality
@@ -718,6 +735,8 @@ begin
       select * into r from tikku.run x where x.id = p_ids[o.run];
       v_had := r.planned >= r.next_seq;
     end if;
+    -- A start among these ops may have cancelled it (a singleton): nothing is written after its end.
+    continue when r.finished_at is not null;
     if o.op in ('result', 'error') then
       insert into tikku.entry (run_id, seq, key, kind, state, value, error, attempt, fence, at, duration_ms, ai)
         values (r.id, r.next_seq, o.key, o.kind, case when o.op = 'result' then 'ok' else 'error' end, o.value, o.error::json, o.attempt, r.fence, p_now, o.ms, o.ai::json)
@@ -741,7 +760,7 @@ begin
           values (r.id, o.key, o.attempt, r.fence, p_now, o.ms, o.error::json, coalesce((o.detail::json ->> 'free')::boolean, false), (o.detail::json ->> 'afterMs')::bigint, o.ai::json);
         insert into tikku.waiter (run_id, key, kind, account_id, due_at, since, attempt)
           values (r.id, o.key, o.kind, r.account_id, p_now + tikku.ms((o.detail::json ->> 'afterMs')::bigint), p_now,
-            o.attempt + (not coalesce((o.detail::json ->> 'free')::boolean, false))::int)
+            least(o.attempt + (not coalesce((o.detail::json ->> 'free')::boolean, false))::int, 32767))
           on conflict (run_id, key) do update set due_at = excluded.due_at, attempt = excluded.attempt
           returning waiter.since = p_now into v_new;
         r.planned := r.planned + v_new::int;
@@ -749,15 +768,29 @@ begin
         v_had := true;
       end if;
     else
-      v_plan := tikku.run_plan(r, p_now, o.op, o.key, o.value, o.detail::json);
+      v_detail := o.detail;
+      v_plan := tikku.run_plan(r, p_now, o.op, o.key, o.value, v_detail);
       if v_plan.run_id is not null then
         r.planned := r.planned + 1;
         r.idle := 0;
         v_had := true;
         if o.op in ('child', 'fetch', 'publish') then
-          perform tikku.run_moved(r);
-          return query select * from tikku.run_begin(v_plan, p_now, o.op, o.value, o.detail::json, p_window_ms);
-          select * into r from tikku.run x where x.id = r.id;
+          -- Only the start of a singleton may change this run's row: it may cancel another child. Each version of the row would be read by every later op.
+          v_alone := o.op <> 'child' or not exists (select 1 from tikku.workflow y
+            where y.account_id = r.account_id and y.name = v_detail ->> 'workflow' and y.policy -> 'singleton' is not null);
+          if not v_alone then
+            perform tikku.run_moved(r);
+          end if;
+          return query select * from tikku.run_begin(v_plan, p_now, o.op, o.value, v_detail, p_window_ms, case when v_alone then r.next_seq end, r.fence);
+          if v_alone then
+            select coalesce(octet_length(e.value), 0) into v_bytes from tikku.entry e where e.run_id = r.id and e.key = o.key;
+            if found then
+              r.next_seq := r.next_seq + 1;
+              r.bytes := r.bytes + v_bytes;
+            end if;
+          else
+            select * into r from tikku.run x where x.id = r.id;
+          end if;
         elsif o.op = 'signal' and exists (select 1 from tikku.signal s where s.run_id = r.id and s.name = v_plan.name and s.key is null) then
           perform tikku.run_moved(r);
           perform tikku.signal_take(r.id, o.key, v_plan.name);
@@ -827,8 +860,21 @@ begin
 end $$;
 comment on function tikku.signal_take is 'Consumes the first buffered signal of a name. The run is locked.';
 
+-- What is finished as soon as it begins: its entry. With a seq whoever calls counts it; without one the row of the run is written.
+create function tikku.run_begun(w tikku.waiter, p_now timestamptz, p_seq int, p_fence bigint, p_kind text, p_state text, p_value bytea, p_error json) returns void
+language plpgsql volatile as $$
+begin
+  if p_seq is null then
+    perform tikku.run_fact(w.run_id, w.key, p_kind, p_state, p_value, p_error, null);
+  else
+    insert into tikku.entry (run_id, seq, key, kind, state, value, error, fence, at) values (w.run_id, p_seq, w.key, p_kind, p_state, p_value, p_error, p_fence, p_now);
+    delete from tikku.waiter x where x.run_id = w.run_id and x.key = w.key;
+  end if;
+end $$;
+comment on function tikku.run_begun is 'Records what a step that was just planned came to.';
+
 -- Begins what a new waiter waits for: a child, a call, a publish.
-create function tikku.run_begin(w tikku.waiter, p_now timestamptz, p_op text, p_value bytea, p_detail json, p_window_ms bigint) returns setof tikku.kick
+create function tikku.run_begin(w tikku.waiter, p_now timestamptz, p_op text, p_value bytea, p_detail json, p_window_ms bigint, p_seq int, p_fence bigint) returns setof tikku.kick
 language plpgsql volatile rows 1 as $$
 declare
   c tikku.run_content;
@@ -852,7 +898,7 @@ begin
       update tikku.waiter x set child_id = v_put[2]::uuid where x.run_id = w.run_id and x.key = w.key;
       return next row(v_put[2]::uuid, v_put[4]::bigint, w.account_id, false)::tikku.kick;
     else
-      perform tikku.run_fact(w.run_id, w.key, 'child', 'error', null, json_strip_nulls(json_build_object(
+      perform tikku.run_begun(w, p_now, p_seq, p_fence, 'child', 'error', null, json_strip_nulls(json_build_object(
         'name', case when v_put[1] in ('no_workflow', 'no_version') then 'UnknownWorkflow' else 'ChildExists' end,
         'message', case when v_put[1] in ('no_workflow', 'no_version') then format('no app serves %s%s', c.workflow, coalesce(' version ' || c.version, ''))
           else format('run_%s has this id, or the place of this singleton', translate(v_put[2], '-', '')) end,
@@ -873,23 +919,23 @@ begin
       v_put := tikku.message_put(m, p_detail ->> 'flowKey', tikku.due_at((p_detail ->> 'delayMs')::bigint, (p_detail ->> 'notBeforeMs')::bigint),
         (p_detail ->> 'maxAttempts')::int, (p_detail ->> 'timeoutMs')::int, p_window_ms);
       return next row(v_put[2]::uuid, v_put[4]::bigint, w.account_id, true)::tikku.kick;
-      perform tikku.run_fact(w.run_id, w.key, 'publish', 'ok',
-        convert_to(json_build_object('id', 'msg_' || translate(v_put[2], '-', ''), 'status', v_put[3])::text, 'UTF8'), null, null);
+      perform tikku.run_begun(w, p_now, p_seq, p_fence, 'publish', 'ok',
+        convert_to(json_build_object('id', 'msg_' || translate(v_put[2], '-', ''), 'status', v_put[3])::text, 'UTF8'), null);
     else
       for i in
         select * from tikku.message_put_fanout(m, p_detail ->> 'flowKey', tikku.due_at((p_detail ->> 'delayMs')::bigint, (p_detail ->> 'notBeforeMs')::bigint),
           (p_detail ->> 'maxAttempts')::int, (p_detail ->> 'timeoutMs')::int, p_window_ms)
       loop
         if i.id is null then
-          perform tikku.run_fact(w.run_id, w.key, 'publish', 'error', null, json_build_object('name', 'InvalidMessage',
-            'message', case when i.verdict = 'no_fanout' then 'there is no fanout ' || m.fanout else 'the body, once for each endpoint, is more than 64 MiB' end), null);
+          perform tikku.run_begun(w, p_now, p_seq, p_fence, 'publish', 'error', null, json_build_object('name', 'InvalidMessage',
+            'message', case when i.verdict = 'no_fanout' then 'there is no fanout ' || m.fanout else 'the body, once for each endpoint, is more than 64 MiB' end));
           return;
         end if;
         v_messages := to_json(array(select x from json_array_elements(coalesce(v_messages, '[]')) x)
           || json_build_object('id', 'msg_' || translate(i.id::text, '-', ''), 'status', i.state, 'url', i.url));
         return next row(i.id, i.wait_ms, w.account_id, true)::tikku.kick;
       end loop;
-      perform tikku.run_fact(w.run_id, w.key, 'publish', 'ok', convert_to(json_build_object('messages', coalesce(v_messages, '[]'))::text, 'UTF8'), null, null);
+      perform tikku.run_begun(w, p_now, p_seq, p_fence, 'publish', 'ok', convert_to(json_build_object('messages', coalesce(v_messages, '[]'))::text, 'UTF8'), null);
     end if;
   end if;
 end $$;
@@ -965,14 +1011,25 @@ begin
   for i in 1 .. coalesce(array_length(p_ids, 1), 0) loop
     continue when v_live[i] is null;
     select * into r from tikku.run x where x.id = p_ids[i];
+    if r.state <> 'running' or r.fence <> p_fences[i] then
+      -- A start among these ops has cancelled it: it had the place of a singleton.
+      d := null;
+      d.verdict := 'stale';
+      d.id := p_ids[i];
+      d.account_id := r.account_id;
+      return next d;
+      continue;
+    end if;
     select o.op, o.value, o.error, o.detail into e from unnest(o_run, o_op, o_value, o_error, o_detail) as o(run, op, value, error, detail)
       where o.run = i and o.op in ('done', 'fail', 'continue');
     v_wait := null;
     v_tree := p_awaits[i]::jsonb;
     -- A dispatch that was delivered to two processes: what this one went on from was recorded otherwise by the first. The run is asked again.
-    if e.op is not null and exists (
-      select 1 from unnest(o_run, o_op, o_key, o_value) as o(run, op, key, value)
-        where o.run = i and o.op = 'result' and (select x.value from tikku.entry x where x.run_id = r.id and x.key = o.key) is distinct from o.value)
+    if exists (
+      select 1 from unnest(o_run, o_op, o_key, o_value, o_error) as o(run, op, key, value, error)
+        where o.run = i and o.op in ('result', 'error')
+          and (select case when o.op = 'result' then x.value = o.value else x.state = 'error' and x.error::text = o.error end
+            from tikku.entry x where x.run_id = r.id and x.key = o.key) is not true)
     then
       e.op := null;
       v_tree := null;
@@ -993,6 +1050,9 @@ begin
       loop
         return next tikku.dispatched_kick(k);
       end loop;
+    elsif p_outcomes[i] = 'reply' and (r.planned > 100000 or r.bytes > 1073741824) then
+      v_wait := tikku.run_failed(r, 'pause', null, 'protocolError',
+        json_build_object('message', 'the run is larger than it may be: 1 GiB of values and 100,000 steps; go on with continueAsNew, or cancel it'), v_now, p_window_ms);
     elsif p_outcomes[i] = 'reply' and p_again[i] and not r.pause_requested and r.idle = 0
       and (v_tree is null or r.planned < r.next_seq or (select x.state = 'queued' from tikku.run_decide(r.id, v_tree, v_now) x))
     then
@@ -1163,7 +1223,9 @@ declare
 begin
   if 'event' = any(o_op) then
     perform tikku.event_name_lock(array_agg(x.account_id), array_agg(o.detail::json ->> 'name'))
-      from tikku.run x cross join unnest(o_op, o_detail) as o(op, detail) where x.id = p_id and o.op = 'event';
+      from tikku.run x join tikku.run_content c on c.account_id = x.account_id and c.run_id = x.id cross join unnest(o_op, o_detail) as o(op, detail)
+      -- A stranger makes no names.
+      where x.id = p_id and o.op = 'event' and tikku.run_token(c.secret, x.fence) = p_token;
   end if;
   select x.*, c.secret into r from tikku.run x join tikku.run_content c on c.account_id = x.account_id and c.run_id = x.id where x.id = p_id for update of x;
   v_now := tikku.clock_fresh();

@@ -386,7 +386,11 @@ begin
   if r.id is null or s.run_id is null then
     return array['missing'];
   end if;
-  v_cut := coalesce((select e.seq from tikku.entry e where e.run_id = p_id and e.key = p_from), r.next_seq);
+  select e.seq into v_cut from tikku.entry e where e.run_id = p_id and e.key = p_from;
+  if v_cut is null and not exists (select 1 from tikku.waiter w where w.run_id = p_id and w.key = p_from) then
+    return array['no_step'];
+  end if;
+  v_cut := coalesce(v_cut, r.next_seq);
   select k into v_key from unnest(p_keys) k where not exists (select 1 from tikku.entry e where e.run_id = p_id and e.key = k and e.seq < v_cut) limit 1;
   if v_key is not null then
     return array['unfinished', v_key];
@@ -418,7 +422,7 @@ begin
     from (select count(*)::int as count, coalesce(sum(octet_length(e.value)), 0) as bytes from tikku.entry e where e.run_id = v_id) n where x.id = v_id;
   return v_put || p_account::text;
 end $$;
-comment on function tikku.run_fork is 'The answer of run_put and the account; or [missing], [unfinished, key of a result that is not copied], [too_large].';
+comment on function tikku.run_fork is 'The answer of run_put and the account; or [missing], [no_step], [unfinished, key of a result that is not copied], [too_large].';
 
 -- What loads before an approval is decided is read without a lock; here it must still be open.
 create function tikku.approval_answer(p_account uuid, p_run uuid, p_key text, p_approve boolean, p_data bytea, p_by uuid, p_by_name text)

@@ -280,9 +280,11 @@ async fn a_fork_is_the_beginning_of_its_source_with_its_edits() {
     assert_eq!(lineage, format!("{} c#0 {{\"n\": 2}} 2 3", id.0));
     play(store, made, json!([result_op("c#0")]), Value::Null).await;
     assert_eq!(bed.keys(made).await, ["a#0", "b#0", "c#0"]);
-    // A step that was not reached: everything that is finished.
+    let nowhere = Fork { from_step: "later#0", input: None, results: &[], started_by: None };
+    assert_eq!(store.run_fork(account, id, &nowhere).await.unwrap(), RunForked::NoStep);
+    // A step that is not finished: everything that is.
     let RunForked::Done { id: whole, .. } =
-        store.run_fork(account, id, &Fork { from_step: "later#0", input: None, results: &[], started_by: None }).await.unwrap()
+        store.run_fork(account, id, &Fork { from_step: "s#0", input: None, results: &[], started_by: None }).await.unwrap()
     else {
         panic!()
     };

@@ -108,6 +108,11 @@ pub async fn fork(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, IdText(id): I
             shown(&ctx, caller.account, id, StatusCode::ACCEPTED).await
         }
         RunForked::Missing => Err(runs::missing().into()),
+        RunForked::NoStep => {
+            let detail = "the run has no such step, finished or planned: GET /v1/runs/{id} shows its steps".to_owned();
+            let pointer = "/fromStep".to_owned();
+            Err(Problem { errors: vec![FieldError { pointer, detail: detail.clone() }], ..Problem::new(Kind::Conflict, detail) }.into())
+        }
         RunForked::Unfinished { key } => {
             let detail = format!("{key} is not among the finished steps before fromStep: its result cannot be replaced");
             let pointer = "/results".to_owned();

@@ -63,6 +63,8 @@ export class Dispatch {
   /** Results of `batched` that are not in the journal yet, in the order in which they came. */
   private early: [Leaf, Entry][] = [];
   private fresh: Leaf[] = [];
+  /** The last entry that the code has come to. */
+  private replayed = 0;
   private held = false;
   private begun = 0;
   private terminal: string | undefined;
@@ -140,6 +142,10 @@ export class Dispatch {
   /** Ends the run with a terminal op, once the journal has what came before. */
   finish(op: string): void {
     if (this.over || this.terminal) return;
+    // Recorded before something that the code did come to: it was removed. What came later may have been under way when the code ended the first time.
+    const accepted = this.invoke.run.accept ?? 0;
+    const removed = [...this.unasked.values()].filter(({ seq }) => seq > accepted && seq < this.replayed);
+    if (removed.length > 0) return this.diverge(removed, []);
     this.terminal = op;
     this.schedule();
   }
@@ -168,6 +174,7 @@ export class Dispatch {
   /** An entry for a step that was asked for. */
   private accept(leaf: Leaf, entry: Entry) {
     this.parked.delete(leaf);
+    this.replayed = Math.max(this.replayed, entry.seq);
     if (entry.kind !== leaf.kind) this.diverge([{ key: entry.key, kind: entry.kind }], [leaf]);
     else this.recorded.push([leaf, entry]);
   }

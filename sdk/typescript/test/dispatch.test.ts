@@ -520,3 +520,21 @@ describe("a journal that others wrote", () => {
     await expect(dispatch(parent, told({ name: "AggregateError", message: "", data: { errors: [null] } }))).rejects.toThrow(TypeError);
   });
 });
+
+describe("a step that was removed", () => {
+  const shorter = workflow({ name: "flow" }, async (step) => {
+    await step.run("a", () => 1);
+    return step.waitForSignal("go");
+  });
+  const go = (seq: number) => ({ seq, key: "go#0", kind: "signal", state: "ok", value: 1 }) as never;
+
+  test("is noticed when the code ends, if it was recorded before something the code came to", async () => {
+    const reply = await dispatch(shorter, invoke({ journal: [ok(1, "a#0", 1), ok(2, "b#0", 2), go(3)] }));
+    expect(reply.ops).toMatchObject([{ op: "diverged", diff: { expected: [{ key: "b#0", kind: "run" }], asked: [] } }]);
+  });
+
+  test("is no matter when it was recorded after the code had ended", async () => {
+    const reply = await dispatch(shorter, invoke({ journal: [ok(1, "a#0", 1), go(2), ok(3, "b#0", 2)] }));
+    expect(reply.ops).toEqual([{ op: "done", value: 1 }]);
+  });
+});

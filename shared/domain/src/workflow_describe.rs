@@ -71,8 +71,16 @@ pub fn judge(outcome: message::Outcome) -> Result<Described, String> {
             parse_describe(&answer.body).map_err(|error| format!("the answer breaks the protocol at {:?}: {}", error.pointer, error.detail))
         }
         401 => Err("the endpoint answered 401: it does not know this account's signing secret".to_owned()),
-        status => Err(format!("the endpoint answered {status}")),
+        status => {
+            Err(format!("the endpoint answered {status}{}", detail(&answer.body).map(|text| format!(": {text}")).unwrap_or_default()))
+        }
     }
+}
+
+/// What a problem document (RFC 9457) says, shortened.
+fn detail(body: &[u8]) -> Option<String> {
+    let problem: serde_json::Value = serde_json::from_slice(body).ok()?;
+    Some(problem["detail"].as_str()?.chars().take(500).collect())
 }
 
 /// Reads an answer.

@@ -54,6 +54,8 @@ pub enum RunForked {
     },
     /// The account has no such run.
     Missing,
+    /// It has no such step, finished or planned.
+    NoStep,
     /// A result was given for a step that is not finished, or not before the one that the fork begins with.
     Unfinished {
         /// That step's key.
@@ -179,6 +181,7 @@ impl Store {
         let word = |index: usize| answer.get(index).and_then(Option::as_deref).unwrap_or_default();
         Ok(match word(0) {
             "missing" => RunForked::Missing,
+            "no_step" => RunForked::NoStep,
             "unfinished" => RunForked::Unfinished { key: word(1).to_owned() },
             "too_large" => RunForked::TooLarge,
             _ => match started(&row)? {
