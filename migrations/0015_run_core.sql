@@ -761,9 +761,9 @@ begin
         insert into tikku.waiter (run_id, key, kind, account_id, due_at, since, attempt)
           values (r.id, o.key, o.kind, r.account_id, p_now + tikku.ms((o.detail::json ->> 'afterMs')::bigint), p_now,
             least(o.attempt + (not coalesce((o.detail::json ->> 'free')::boolean, false))::int, 32767))
-          on conflict (run_id, key) do update set due_at = excluded.due_at, attempt = excluded.attempt
+          on conflict (run_id, key) do update set due_at = excluded.due_at, attempt = excluded.attempt where waiter.kind in ('run', 'ai')
           returning waiter.since = p_now into v_new;
-        r.planned := r.planned + v_new::int;
+        r.planned := r.planned + coalesce(v_new, false)::int;
         r.idle := 0;
         v_had := true;
       end if;
@@ -902,7 +902,7 @@ begin
         'name', case when v_put[1] in ('no_workflow', 'no_version') then 'UnknownWorkflow' else 'ChildExists' end,
         'message', case when v_put[1] in ('no_workflow', 'no_version') then format('no app serves %s%s', c.workflow, coalesce(' version ' || c.version, ''))
           else format('run_%s has this id, or the place of this singleton', translate(v_put[2], '-', '')) end,
-        'runId', 'run_' || translate(v_put[2], '-', ''))), null);
+        'runId', 'run_' || translate(v_put[2], '-', ''))));
     end if;
   elsif p_op = 'fetch' then
     m := row(w.account_id, null, null, p_detail ->> 'url', p_detail ->> 'method', p_detail -> 'headers', p_value, null, null, tikku.backoff_default(), null, null, '{}', null, true,
@@ -1028,7 +1028,7 @@ begin
     if exists (
       select 1 from unnest(o_run, o_op, o_key, o_value, o_error) as o(run, op, key, value, error)
         where o.run = i and o.op in ('result', 'error')
-          and (select case when o.op = 'result' then x.value = o.value else x.state = 'error' and x.error::text = o.error end
+          and (select case when o.op = 'result' then x.state = 'ok' and x.value is not distinct from o.value else x.state = 'error' and x.error::text = o.error end
             from tikku.entry x where x.run_id = r.id and x.key = o.key) is not true)
     then
       e.op := null;
@@ -1044,6 +1044,11 @@ begin
         for k in select * from tikku.run_continue(r, e.value, e.detail::json, v_now, p_window_ms) loop
           return next tikku.dispatched_kick(k);
         end loop;
+        if not found then
+          -- Whoever waits for it must not take this for its end.
+          e.op := 'fail';
+          e.error := '{"name":"NotContinued","message":"another run has the place of its singleton"}';
+        end if;
       end if;
       for k in select x.id, x.wait_ms, x.account_id, false from tikku.run_end(r.id, case when e.op = 'fail' then 'failed' else 'completed' end,
         case when e.op = 'done' then coalesce(e.value, 'null') end, case when e.op = 'fail' then e.error::json end, v_now) x
@@ -1119,6 +1124,17 @@ create function tikku.run_failed(r tikku.run, p_outcome text, p_retry_ms bigint,
 language plpgsql volatile as $$
 begin
   update tikku.run_content c set last_error = p_error where c.account_id = r.account_id and c.run_id = r.id;
+  if p_outcome = 'pause' and p_reason in ('unserved', 'nonDeterminism') then
+    -- Its app has said anew what it serves since this dispatch began: an old process answered, and nobody would look at it again.
+    perform pg_advisory_xact_lock_shared(hashtextextended('tikku.workflow ' || r.account_id, 0));
+    if exists (
+      select 1 from tikku.run_content c join tikku.workflow w on w.account_id = c.account_id and w.name = c.workflow and w.version = c.version
+        where c.account_id = r.account_id and c.run_id = r.id and w.served and w.described_at > r.renewed_at)
+    then
+      p_outcome := 'refused';
+      p_retry_ms := 1000;
+    end if;
+  end if;
   if p_outcome = 'pause' then
     perform tikku.run_paused(r.id, p_reason, p_error);
     return null;

@@ -387,7 +387,8 @@ begin
     return array['missing'];
   end if;
   select e.seq into v_cut from tikku.entry e where e.run_id = p_id and e.key = p_from;
-  if v_cut is null and not exists (select 1 from tikku.waiter w where w.run_id = p_id and w.key = p_from) then
+  -- A run that is not over may come to a step yet; one that is over never will.
+  if v_cut is null and r.finished_at is not null then
     return array['no_step'];
   end if;
   v_cut := coalesce(v_cut, r.next_seq);
@@ -407,6 +408,7 @@ begin
   c.source_id := p_id;
   c.forked_from := p_id;
   c.fork_key := p_from;
+  c.accept_seq := (select count(*) from tikku.entry e where e.run_id = p_id and e.seq < v_cut and e.seq <= s.accept_seq);
   v_put := tikku.run_put(c, null, null, null, p_window_ms);
   if v_put[1] <> 'accepted' then
     return v_put;

@@ -280,17 +280,18 @@ async fn a_fork_is_the_beginning_of_its_source_with_its_edits() {
     assert_eq!(lineage, format!("{} c#0 {{\"n\": 2}} 2 3", id.0));
     play(store, made, json!([result_op("c#0")]), Value::Null).await;
     assert_eq!(bed.keys(made).await, ["a#0", "b#0", "c#0"]);
-    let nowhere = Fork { from_step: "later#0", input: None, results: &[], started_by: None };
-    assert_eq!(store.run_fork(account, id, &nowhere).await.unwrap(), RunForked::NoStep);
-    // A step that is not finished: everything that is.
+    // A step that was not reached: everything that is finished.
     let RunForked::Done { id: whole, .. } =
-        store.run_fork(account, id, &Fork { from_step: "s#0", input: None, results: &[], started_by: None }).await.unwrap()
+        store.run_fork(account, id, &Fork { from_step: "later#0", input: None, results: &[], started_by: None }).await.unwrap()
     else {
         panic!()
     };
     assert_eq!((bed.keys(whole).await, bed.planned(whole).await), (bed.keys(id).await, vec![]));
     let unfinished = Fork { from_step: "b#0", input: None, results: &results, started_by: None };
     assert_eq!(store.run_fork(account, id, &unfinished).await.unwrap(), RunForked::Unfinished { key: "b#0".to_owned() });
+    done(store.run_cancel(account, id).await.unwrap());
+    let nowhere = Fork { from_step: "later#0", input: None, results: &[], started_by: None };
+    assert_eq!(store.run_fork(account, id, &nowhere).await.unwrap(), RunForked::NoStep);
 }
 
 #[tokio::test]

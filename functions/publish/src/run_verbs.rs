@@ -109,7 +109,7 @@ pub async fn fork(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, IdText(id): I
         }
         RunForked::Missing => Err(runs::missing().into()),
         RunForked::NoStep => {
-            let detail = "the run has no such step, finished or planned: GET /v1/runs/{id} shows its steps".to_owned();
+            let detail = "the run is over and never came to such a step: GET /v1/runs/{id} shows its steps".to_owned();
             let pointer = "/fromStep".to_owned();
             Err(Problem { errors: vec![FieldError { pointer, detail: detail.clone() }], ..Problem::new(Kind::Conflict, detail) }.into())
         }

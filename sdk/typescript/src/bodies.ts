@@ -73,7 +73,7 @@ export class Bodies {
     const context = new Running(leaf, leaf.attempt, this.dispatch.invoke.run.id);
     context.startedAt = this.dispatch.settings.clock.now();
     this.live.add(context);
-    void this.execute(context, leaf.work.body!);
+    this.execute(context, leaf.work.body!).catch((error: unknown) => this.dispatch.broke(error));
   }
 
   private async execute(context: Running, body: Body) {

@@ -228,9 +228,7 @@ export class Dispatch {
       try {
         this.turn();
       } catch (error) {
-        // A journal that this code cannot read must not end the process that serves others: the engine comes again.
-        this.over = true;
-        this.crash(error);
+        this.broke(error);
       }
     });
   }
@@ -376,6 +374,12 @@ export class Dispatch {
   halt(reason: string): void {
     this.bodies.abort(reason);
     this.end([]);
+  }
+
+  /** A journal that this code cannot read, or a fault of ours, must not end the process that serves others: the engine comes again. */
+  broke(error: unknown): void {
+    this.over = true;
+    this.crash(error);
   }
 
   /** Replies. */

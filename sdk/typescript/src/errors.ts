@@ -67,7 +67,25 @@ function define(error: Error, field: string, value: string) {
   Object.defineProperty(error, field, { value, configurable: true, writable: true, enumerable: false });
 }
 
+// Not in the journal: a NUL, and halves of surrogate pairs.
+const UNFIT = /\u0000|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
+const fit = (text: string) => text.replace(UNFIT, "\ufffd");
+
+/** Whatever was thrown: a getter of it may throw as well. */
 function toWire(thrown: unknown, depth: number): WireError {
+  try {
+    const wire = described(thrown, depth);
+    wire.name = fit(wire.name) || "Error";
+    wire.message = fit(wire.message);
+    if (wire.stack !== undefined) wire.stack = fit(wire.stack);
+    if (typeof wire.code === "string") wire.code = fit(wire.code);
+    return wire;
+  } catch {
+    return { name: "Error", message: "what was thrown cannot be shown" };
+  }
+}
+
+function described(thrown: unknown, depth: number): WireError {
   if (!isError(thrown)) {
     const message = typeof thrown === "string" ? thrown : (safeJson(thrown) ?? String(thrown));
     const data = typeof thrown === "object" ? plain(thrown) : undefined;

@@ -5,13 +5,14 @@ import type { AiUsage } from "./ai.js";
 import type { StepContext } from "./bodies.js";
 import type { Dispatch } from "./dispatch.js";
 import type { Recorded } from "./json.js";
-import type { Retry } from "./retry.js";
+import { type Retry, pauseMs } from "./retry.js";
 import type { AnyWorkflow, InputTo, OutputFrom, Signals } from "./workflow.js";
 import { type Duration, milliseconds } from "./duration.js";
 import { encode } from "./json.js";
 import { StepPromise } from "./leaf.js";
 import { type OutputOf, validated } from "./schema.js";
 import { hmacBase64url } from "./sha256.js";
+import { checkWorkflowName } from "./workflow.js";
 
 export interface StepOptions extends Retry {
   /** The body's time; when it is over `signal` aborts and the attempt has failed. */
@@ -78,18 +79,17 @@ export class Step<S extends Signals = Signals> {
 
   /** Runs a body and records what it gives. It may run more than once (at least once per attempt); its recorded result is one. */
   run<T>(name: string, body: (context: StepContext) => T | PromiseLike<T>, options?: StepOptions): Promise<Recorded<T>> {
-    return this.#dispatch.ask(name, "run", { body: { run: body, options, ...options } as never }) as Promise<Recorded<T>>;
+    return this.#dispatch.ask(name, "run", { body: { run: body, options: checked(options), ...options } as never }) as Promise<Recorded<T>>;
   }
 
   /** A call of a language model: recorded like `run`, with model, tokens and cost; 429, 503 and 529 are waited out as the provider says and spend no attempt. */
   ai<T>(name: string, call: (context: StepContext) => T | PromiseLike<T>, options?: AiOptions<Awaited<T>>): Promise<Recorded<T>> {
-    return this.#dispatch.ask(name, "ai", { body: { run: call, options, ...options } as never }) as Promise<Recorded<T>>;
+    return this.#dispatch.ask(name, "ai", { body: { run: call, options: checked(options), ...options } as never }) as Promise<Recorded<T>>;
   }
 
   /** Goes on after a time, which costs nothing while it passes. Answers `"woken"` if a person ended it early, else null. */
   sleep(name: string, duration: Duration): Promise<"woken" | null> {
-    const forMs = milliseconds(duration);
-    return this.#op(name, "sleep", { forMs });
+    return this.#op(name, "sleep", { forMs: bounded(duration) });
   }
 
   /** Goes on at a time: a Date, an ISO text or Unix milliseconds. */
@@ -120,6 +120,12 @@ export class Step<S extends Signals = Signals> {
   approval<Data = unknown>(name: string, options: ApprovalOptions & { timeout: Duration }): Promise<Approval<Data> | undefined>;
   approval<Data = unknown>(name: string, options?: ApprovalOptions): Promise<Approval<Data>>;
   approval(name: string, options: ApprovalOptions & Timed = {}): Promise<unknown> {
+    const { roles, keys, notInitiator: _unused, ...unknown } = options.policy ?? {};
+    // What is mistyped, or computed and empty, must not mean that anybody may answer.
+    const lists = [roles, keys].filter((list) => list !== undefined);
+    if (Object.keys(unknown).length > 0 || (lists.length > 0 && lists.every((list) => list.length === 0))) {
+      throw new TypeError(`the policy of ${name} must have roles, keys and notInitiator only, and not just empty lists: ${JSON.stringify(options.policy)}`);
+    }
     const { timeout: _, ...rest } = options;
     return this.#op(name, "approval", { ...rest, ...timeout(options) });
   }
@@ -129,6 +135,7 @@ export class Step<S extends Signals = Signals> {
   invoke<Output = unknown>(name: string, workflow: string, input?: unknown, options?: { version?: string; id?: string }): Promise<Output>;
   invoke(name: string, workflow: AnyWorkflow | string, input?: unknown, options?: { version?: string; id?: string }): Promise<unknown> {
     const target = typeof workflow === "string" ? workflow : workflow.name;
+    checkWorkflowName(target);
     return this.#op(name, "child", { workflow: target, ...(input !== undefined && { input }), ...options });
   }
 
@@ -196,7 +203,22 @@ export class Step<S extends Signals = Signals> {
 }
 
 function timeout(options: Timed | undefined): { timeoutMs?: number } {
-  return options?.timeout === undefined ? {} : { timeoutMs: milliseconds(options.timeout) };
+  return options?.timeout === undefined ? {} : { timeoutMs: bounded(options.timeout) };
+}
+
+const TEN_YEARS_MS = 315_360_000_000;
+
+/** The milliseconds of a wait, at most ten years of 365 days. */
+function bounded(duration: Duration): number {
+  const ms = milliseconds(duration);
+  if (ms > TEN_YEARS_MS) throw new RangeError(`${JSON.stringify(duration)} is too long: a wait is at most 3650 days`);
+  return ms;
+}
+
+/** Mistakes in a policy are thrown where it stands, not when the first attempt has failed. */
+function checked(options: StepOptions | undefined): StepOptions | undefined {
+  if (options?.backoff) pauseMs(options.backoff, 1, () => 0);
+  return options;
 }
 
 /** Marks steps as waited for together. */

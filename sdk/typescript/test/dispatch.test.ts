@@ -538,3 +538,34 @@ describe("a step that was removed", () => {
     expect(reply.ops).toEqual([{ op: "done", value: 1 }]);
   });
 });
+
+describe("mistakes end a step, never the process", () => {
+  const thrown = (code: (step: Step) => unknown) => dispatch(workflow({ name: "flow" }, async (step) => {
+    try {
+      return await code(step);
+    } catch (error) {
+      return `${(error as Error).name}: ${(error as Error).message}`;
+    }
+  }), invoke(), { mode: "return" }).then(({ ops }) => JSON.stringify(ops));
+
+  test.each([
+    ["a backoff that is none", (step: Step) => step.run("a", () => 1, { backoff: { type: "fixed", initial: "10y" as never } }), "TypeError"],
+    ["a sleep of more than ten years", (step: Step) => step.sleep("a", "4000d"), "RangeError"],
+    ["a timeout of more than ten years", (step: Step) => step.waitForSignal("a", { timeout: "4000d" }), "RangeError"],
+    ["a workflow that cannot be named so", (step: Step) => step.invoke("a", "bad name!"), "TypeError"],
+    ["a policy with a slip", (step: Step) => step.approval("a", { policy: { rolez: ["admin"] } as never }), "TypeError"],
+    ["a policy with an empty list", (step: Step) => step.approval("a", { policy: { keys: [] } }), "TypeError"],
+  ])("%s is thrown where it stands", async (_, code, name) => {
+    expect(await thrown(code)).toContain(`"value":"${name}: `);
+  });
+
+  test.each([
+    ["a NUL", () => new Error("a\0b"), "a\ufffdb"],
+    ["half a surrogate pair", () => new Error("a\ud800b"), "a\ufffdb"],
+    ["a getter that throws", () => Object.defineProperty(new Error("x"), "message", { get: () => { throw new Error("no"); } }), "what was thrown cannot be shown"],
+  ])("an error with %s is recorded", async (_, make, message) => {
+    const flow = workflow({ name: "flow" }, (step) => step.run("a", () => { throw make(); }, { maxAttempts: 1 }));
+    const { ops } = await dispatch(flow, invoke(), { mode: "return" });
+    expect(ops).toMatchObject([{ op: "error", key: "a#0", error: { message } }]);
+  });
+});

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use crate::fields::{FieldError, Fields};
 use crate::ids::KeyId;
+use crate::json_schema::{self, SchemaError};
 use crate::limits;
 use crate::publish::{self, METHODS, NewMessage, Rules};
 use crate::workflow::{self, Op, ProtocolError};
@@ -197,13 +198,34 @@ fn approval(raw: &Raw<'_, '_>) -> Read<Op> {
     detail.raw("{").name("policy");
     match raw.raw("policy") {
         None => detail.raw("{}"),
-        Some(policy) => detail.raw(read_policy(&Object::of(policy, Path::Name(&raw.path, "policy"))?)?),
+        Some(policy) => {
+            // What is mistyped, or computed and empty, must not mean that anybody may answer.
+            let given: serde_json::Value = serde_json::from_str(policy.get()).unwrap_or_default();
+            let lists: Vec<usize> = ["roles", "keys"].iter().filter_map(|name| given[name].as_array().map(Vec::len)).collect();
+            let unknown = given
+                .as_object()
+                .is_some_and(|members| members.keys().any(|name| !matches!(name.as_str(), "roles" | "keys" | "notInitiator")));
+            if unknown || (!lists.is_empty() && lists.iter().all(|len| *len == 0)) {
+                return Err(raw.broken(
+                    "policy",
+                    "must have roles, keys and notInitiator only, and not just empty lists: leave out what is not meant",
+                ));
+            }
+            detail.raw(read_policy(&Object::of(policy, Path::Name(&raw.path, "policy"))?)?)
+        }
     };
     if let Some(schema) = raw.shallow("schema", limits::APPROVAL_BYTES_MAX)? {
         if !matches!(schema.as_bytes().first(), Some(b'{' | b't' | b'f')) {
             return Err(raw.broken("schema", "must be a JSON Schema: an object, true or false"));
         }
         detail.name("schema").raw(schema);
+        let given: serde_json::Value = serde_json::from_str(schema).unwrap_or_default();
+        // Better than a question that nobody can ever answer.
+        if let Err(SchemaError::Schema(why)) = json_schema::validate(&given, &serde_json::Value::Null) {
+            let error =
+                serde_json::json!({ "name": "InvalidSchema", "message": format!("the schema of this approval cannot be used: {why}") });
+            return Ok(Op { op: "error", error: Some(error.to_string()), ..op });
+        }
     }
     if let Some(title) = raw.string("title", 0, limits::APPROVAL_TITLE_CHARS_MAX)? {
         detail.name("title").string(&title);

@@ -54,7 +54,7 @@ pub enum RunForked {
     },
     /// The account has no such run.
     Missing,
-    /// It has no such step, finished or planned.
+    /// It is over and never came to such a step.
     NoStep,
     /// A result was given for a step that is not finished, or not before the one that the fork begins with.
     Unfinished {
