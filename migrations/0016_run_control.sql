@@ -387,8 +387,8 @@ begin
     return array['missing'];
   end if;
   select e.seq into v_cut from tikku.entry e where e.run_id = p_id and e.key = p_from;
-  -- A run that is not over may come to a step yet; one that is over never will.
-  if v_cut is null and r.finished_at is not null then
+  -- A run that is not over may come to a step yet. One that is over never will: that is a slip, unless a result is edited, which may be the last one's.
+  if v_cut is null and r.finished_at is not null and coalesce(array_length(p_keys, 1), 0) = 0 then
     return array['no_step'];
   end if;
   v_cut := coalesce(v_cut, r.next_seq);
