@@ -120,7 +120,10 @@ fn on_lambda(env: &Env) -> Result<Tally> {
 
 fn on_workers(env: &Env) -> Result<Tally> {
     let folder = wasm::build_worker(env)?;
-    cargo_test(integration(env, "workers")?.env("TIKKU_WORKER_DIR", folder).args(["scenarios::", "--show-output"]))
+    // Each scenario has a workerd of its own, which computes where the other hosts wait.
+    cargo_test(
+        integration(env, "workers")?.env("RUST_TEST_THREADS", "12").env("TIKKU_WORKER_DIR", folder).args(["scenarios::", "--show-output"]),
+    )
 }
 
 /// The integration tests on one host. Arguments that follow go to the test binary.
