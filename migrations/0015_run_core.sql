@@ -48,8 +48,17 @@ exception when data_exception or program_limit_exceeded then
 end $$;
 comment on function tikku.policy_key is 'The workflow and the value of the policy''s key.';
 
+-- Locks the gates of runs, in order.
+create function tikku.gate_lock(p_ids uuid[]) returns void language plpgsql volatile as $$
+begin
+  perform 1 from tikku.gate g
+    where (g.account_id, g.key) in (select r.account_id, r.gate from tikku.run r where r.id = any(p_ids) and r.gate is not null)
+    order by g.account_id, g.key for update;
+end $$;
+comment on function tikku.gate_lock is 'Gates come before runs.';
+
 -- Locks the gates of runs, then the runs and their parents.
-create function tikku.run_lock(p_ids uuid[]) returns uuid[] language plpgsql volatile as $$
+create function tikku.run_lock(p_ids uuid[]) returns void language plpgsql volatile as $$
 declare
   v_all uuid[];
   v_gated boolean;
@@ -57,13 +66,11 @@ begin
   select array_agg(r.id) || array_agg(r.parent_id) filter (where r.parent_id is not null), bool_or(r.gate is not null) into v_all, v_gated
     from tikku.run r where r.id = any(p_ids);
   if v_gated then
-    perform 1 from tikku.gate g
-      where (g.account_id, g.key) in (select r.account_id, r.gate from tikku.run r where r.id = any(p_ids) and r.gate is not null)
-      order by g.account_id, g.key for update;
+    perform tikku.gate_lock(p_ids);
   end if;
-  return array(select r.id from tikku.run r where r.id = any(v_all) order by r.id desc for update);
+  perform 1 from tikku.run r where r.id = any(v_all) order by r.id desc for update;
 end $$;
-comment on function tikku.run_lock is 'The runs and parents that exist, all locked.';
+comment on function tikku.run_lock is 'For whoever ends runs, or may.';
 
 -- Whether a tree can resolve: every key with an entry is true.
 create function tikku.awaits_met(p_run uuid, p_tree jsonb) returns boolean language plpgsql stable as $$
@@ -276,13 +283,33 @@ begin
 end $$;
 comment on function tikku.run_debounced is '[debounced, id, state, wait]; null when the other has begun meanwhile.';
 
+-- Writes what entries that were just inserted mean for their run, which is locked and not over; r.awaits_left is counted by the caller.
+create function tikku.run_told(r tikku.run, p_entries int, p_bytes bigint, p_now timestamptz) returns bigint language plpgsql volatile as $$
+declare
+  v_wakes boolean := false;
+begin
+  if r.awaits is not null and r.state in ('sleeping', 'waiting', 'retrying') then
+    v_wakes := case when r.awaits_left is not null then r.awaits_left <= 0 else tikku.awaits_met(r.id, r.awaits) end;
+  end if;
+  update tikku.run x set
+      next_seq = r.next_seq + p_entries,
+      bytes = r.bytes + p_bytes,
+      idle = 0,
+      awaits_left = r.awaits_left,
+      state = case when v_wakes then 'queued' else x.state end,
+      due_at = case when v_wakes then p_now else x.due_at end,
+      kick_until = case when v_wakes then p_now + interval '60 seconds' else x.kick_until end
+    where x.id = r.id;
+  return case when v_wakes then 0 end;
+end $$;
+comment on function tikku.run_told is 'Zero when the run is to be handed to the queue, because its tree resolves now; else null.';
+
 -- Appends a fact to a locked run that is not over.
 create function tikku.run_fact(p_run uuid, p_key text, p_kind text, p_state text, p_value bytea, p_error json, p_child uuid) returns bigint
 language plpgsql volatile as $$
 declare
   r tikku.run;
   v_now timestamptz := tikku.clock_fresh();
-  v_wakes boolean := false;
 begin
   select * into r from tikku.run x where x.id = p_run;
   insert into tikku.entry (run_id, seq, key, kind, state, value, error, child_id, fence, at)
@@ -294,21 +321,9 @@ begin
   if r.awaits_left is not null and (r.awaits #>> '{}' = p_key or r.awaits -> 'all' ? p_key) then
     r.awaits_left := r.awaits_left - 1;
   end if;
-  if r.awaits is not null and r.state in ('sleeping', 'waiting', 'retrying') then
-    v_wakes := case when r.awaits_left is not null then r.awaits_left <= 0 else tikku.awaits_met(p_run, r.awaits) end;
-  end if;
-  update tikku.run x set
-      next_seq = r.next_seq + 1,
-      bytes = r.bytes + coalesce(octet_length(p_value), 0),
-      idle = 0,
-      awaits_left = r.awaits_left,
-      state = case when v_wakes then 'queued' else x.state end,
-      due_at = case when v_wakes then v_now else x.due_at end,
-      kick_until = case when v_wakes then v_now + interval '60 seconds' else x.kick_until end
-    where x.id = p_run;
-  return case when v_wakes then 0 end;
+  return tikku.run_told(r, 1, coalesce(octet_length(p_value), 0), v_now);
 end $$;
-comment on function tikku.run_fact is 'Zero when the run is to be handed to the queue, because its tree resolves now; else null.';
+comment on function tikku.run_fact is 'As run_told; null too when the key has an entry already.';
 
 -- Decides what a locked run that is not over waits for: the tree, the entries and the waiters say it.
 create function tikku.run_decide(p_run uuid, p_tree jsonb, p_now timestamptz, out state text, out due timestamptz, out awaits_left int)
@@ -486,7 +501,6 @@ declare
   r tikku.run;
   v_again boolean;
   v_count int;
-  v_wakes boolean := false;
 begin
   select * into r from tikku.run x where x.id = p_run;
   v_again := exists (select 1 from tikku.waiter w where w.run_id = p_run and w.due_at <= p_now and w.kind in ('run', 'ai'));
@@ -501,17 +515,7 @@ begin
   update tikku.approval a set state = 'expired', decided_at = p_now where a.run_id = p_run and a.state = 'open' and a.expires_at <= p_now;
   delete from tikku.waiter w where w.run_id = p_run and w.due_at <= p_now and w.kind not in ('run', 'ai');
   r.awaits_left := case when r.awaits_left is not null then tikku.awaits_count(p_run, r.awaits) end;
-  if r.awaits is not null and r.state in ('sleeping', 'waiting', 'retrying') then
-    v_wakes := case when r.awaits_left is not null then r.awaits_left = 0 else tikku.awaits_met(p_run, r.awaits) end;
-  end if;
-  update tikku.run x set
-      next_seq = r.next_seq + v_count,
-      idle = 0,
-      awaits_left = r.awaits_left,
-      state = case when v_wakes then 'queued' else x.state end,
-      due_at = case when v_wakes then p_now else x.due_at end,
-      kick_until = case when v_wakes then p_now + interval '60 seconds' else x.kick_until end
-    where x.id = p_run;
+  perform tikku.run_told(r, v_count, 0, p_now);
   return v_again;
 end $$;
 comment on function tikku.run_timers is 'Whether a retry is due.';
@@ -655,16 +659,17 @@ language plpgsql volatile rows 20 as $$
 declare
   d tikku.dispatched;
   v_id uuid;
+  v_state text;
   v_started int := 0;
 begin
   if exists (select 1 from tikku.run r where r.id = any(p_ids) and r.gate is not null) then
     perform tikku.gate_refresh(p_ids);
-    perform 1 from tikku.gate g
-      where (g.account_id, g.key) in (select r.account_id, r.gate from tikku.run r where r.id = any(p_ids) and r.gate is not null)
-      order by g.account_id, g.key for update;
+    perform tikku.gate_lock(p_ids);
   end if;
-  for v_id in select r.id from tikku.run r where r.id = any(p_ids) and r.finished_at is null order by r.id desc for update loop
-    perform tikku.run_lost(v_id, 50, p_window_ms);
+  for v_id, v_state in select r.id, r.state from tikku.run r where r.id = any(p_ids) and r.finished_at is null order by r.id desc for update loop
+    if v_state = 'running' then
+      perform tikku.run_lost(v_id, 50);
+    end if;
   end loop;
   foreach v_id in array p_ids loop
     d := tikku.run_dispatch(v_id, null, p_inline_bytes, p_window_ms);
@@ -678,7 +683,7 @@ end $$;
 comment on function tikku.run_lease is 'What is to be dispatched, and what to look at again.';
 
 -- Gives up a locked run's lease that ran out. The fence stays: a late checkpoint still counts until something newer begins.
-create function tikku.run_lost(p_run uuid, p_lost_max int, p_window_ms bigint) returns bigint language plpgsql volatile as $$
+create function tikku.run_lost(p_run uuid, p_lost_max int) returns bigint language plpgsql volatile as $$
 declare
   r tikku.run;
   v_now timestamptz := tikku.clock_fresh();
@@ -735,8 +740,8 @@ begin
       select * into r from tikku.run x where x.id = p_ids[o.run];
       v_had := r.planned >= r.next_seq;
     end if;
-    -- A start among these ops may have cancelled it (a singleton): nothing is written after its end.
-    continue when r.finished_at is not null;
+    -- A start among these ops may have cancelled it (a singleton): nothing is written after its end. Of a run that was given up only results count.
+    continue when r.finished_at is not null or (r.state <> 'running' and o.op not in ('result', 'error'));
     if o.op in ('result', 'error') then
       insert into tikku.entry (run_id, seq, key, kind, state, value, error, attempt, fence, at, duration_ms, ai)
         values (r.id, r.next_seq, o.key, o.kind, case when o.op = 'result' then 'ok' else 'error' end, o.value, o.error::json, o.attempt, r.fence, p_now, o.ms, o.ai::json)
@@ -769,7 +774,7 @@ begin
       end if;
     else
       v_detail := o.detail;
-      v_plan := tikku.run_plan(r, p_now, o.op, o.key, o.value, v_detail);
+      v_plan := tikku.run_plan(r, p_now, o.op, o.key, v_detail);
       if v_plan.run_id is not null then
         r.planned := r.planned + 1;
         r.idle := 0;
@@ -812,7 +817,7 @@ end $$;
 comment on function tikku.run_moved is 'Writes what ops changed of a locked run.';
 
 -- Plans a key: its waiter. A sleep that is planned already may get another end; what else is planned already stays, and answers null.
-create function tikku.run_plan(r tikku.run, p_now timestamptz, p_op text, p_key text, p_value bytea, p_detail json) returns tikku.waiter language plpgsql volatile as $$
+create function tikku.run_plan(r tikku.run, p_now timestamptz, p_op text, p_key text, p_detail json) returns tikku.waiter language plpgsql volatile as $$
 declare
   w tikku.waiter;
   v_ms bigint := coalesce(p_detail ->> 'forMs', p_detail ->> 'timeoutMs');
@@ -941,6 +946,19 @@ begin
 end $$;
 comment on function tikku.run_begin is 'What is to be handed to the queues.';
 
+-- A row of a settle that has no dispatch.
+create function tikku.dispatched_row(p_verdict text, p_id uuid, p_wait_ms bigint, p_account uuid) returns tikku.dispatched language plpgsql immutable as $$
+declare
+  d tikku.dispatched;
+begin
+  d.verdict := p_verdict;
+  d.id := p_id;
+  d.wait_ms := p_wait_ms;
+  d.account_id := p_account;
+  return d;
+end $$;
+comment on function tikku.dispatched_row is 'What became of a record, or a run that is to be handed to the queue.';
+
 -- The names of events that are about to be waited for, locked before any run: whoever publishes one holds the same row.
 create function tikku.event_name_lock(p_accounts uuid[], p_names text[]) returns void language plpgsql volatile as $$
 begin
@@ -958,7 +976,8 @@ create function tikku.run_settle(
 ) returns setof tikku.dispatched language plpgsql volatile rows 20 as $$
 declare
   v_now timestamptz;
-  v_live uuid[] := array_fill(null::uuid, array[coalesce(array_length(p_ids, 1), 0)]);
+  v_open uuid[] := array_fill(null::uuid, array[coalesce(array_length(p_ids, 1), 0)]);
+  v_late boolean[];
   d tikku.dispatched;
   r tikku.run;
   k tikku.kick;
@@ -974,50 +993,30 @@ begin
   v_now := tikku.clock_fresh();
   for i in 1 .. coalesce(array_length(p_ids, 1), 0) loop
     select * into r from tikku.run x where x.id = p_ids[i];
-    d := null;
-    d.id := p_ids[i];
-    d.account_id := r.account_id;
     if r.id is null or r.fence <> p_fences[i] then
-      d.verdict := 'stale';
-      return next d;
-    elsif r.state <> 'running' then
-      -- Recorded before, or given up meanwhile: what the steps came to counts all the same.
-      d.verdict := 'known';
-      if r.finished_at is null then
-        d.wait_ms := tikku.run_late(p_ids[i], v_now,
-          array(select 1 from unnest(o_run, o_op) as o(run, op) where o.run = i and o.op in ('result', 'error')),
-          array(select o.op from unnest(o_run, o_op) with ordinality as o(run, op, n) where o.run = i and o.op in ('result', 'error') order by n),
-          array(select o.key from unnest(o_run, o_op, o_key) with ordinality as o(run, op, key, n) where o.run = i and o.op in ('result', 'error') order by n),
-          array(select o.kind from unnest(o_run, o_op, o_kind) with ordinality as o(run, op, kind, n) where o.run = i and o.op in ('result', 'error') order by n),
-          array(select o.value from unnest(o_run, o_op, o_value) with ordinality as o(run, op, value, n) where o.run = i and o.op in ('result', 'error') order by n),
-          array(select o.error from unnest(o_run, o_op, o_error) with ordinality as o(run, op, error, n) where o.run = i and o.op in ('result', 'error') order by n),
-          p_window_ms);
-      end if;
-      return next d;
+      return next tikku.dispatched_row('stale', p_ids[i], null, r.account_id);
+    elsif r.finished_at is not null then
+      return next tikku.dispatched_row('known', p_ids[i], null, r.account_id);
     else
-      v_live[i] := p_ids[i];
+      v_open[i] := p_ids[i];
+      v_late[i] := r.state <> 'running';
     end if;
   end loop;
-  for k in select * from tikku.run_ops(v_live, v_now, o_run, o_op, o_key, o_kind, o_value, o_error, o_ms, o_attempt, o_ai, o_detail, p_window_ms) loop
-    d := null;
-    d.verdict := case when k.message then 'kick_message' else 'kick' end;
-    d.id := k.id;
-    d.wait_ms := k.wait_ms;
-    d.account_id := k.account_id;
+  for k in select * from tikku.run_ops(v_open, v_now, o_run, o_op, o_key, o_kind, o_value, o_error, o_ms, o_attempt, o_ai, o_detail, p_window_ms) loop
     if k.wait_ms is not null then
-      return next d;
+      return next tikku.dispatched_row(case when k.message then 'kick_message' else 'kick' end, k.id, k.wait_ms, k.account_id);
     end if;
   end loop;
   for i in 1 .. coalesce(array_length(p_ids, 1), 0) loop
-    continue when v_live[i] is null;
+    continue when v_open[i] is null;
     select * into r from tikku.run x where x.id = p_ids[i];
-    if r.state <> 'running' or r.fence <> p_fences[i] then
+    if v_late[i] then
+      -- Recorded before, or given up meanwhile: what the steps came to counts all the same.
+      return next tikku.dispatched_row('known', r.id, tikku.run_late(r, v_now, p_window_ms), r.account_id);
+      continue;
+    elsif r.state <> 'running' or r.fence <> p_fences[i] then
       -- A start among these ops has cancelled it: it had the place of a singleton.
-      d := null;
-      d.verdict := 'stale';
-      d.id := p_ids[i];
-      d.account_id := r.account_id;
-      return next d;
+      return next tikku.dispatched_row('stale', p_ids[i], null, r.account_id);
       continue;
     end if;
     select o.op, o.value, o.error, o.detail into e from unnest(o_run, o_op, o_value, o_error, o_detail) as o(run, op, value, error, detail)
@@ -1042,7 +1041,7 @@ begin
     if p_outcomes[i] = 'reply' and e.op is not null then
       if e.op = 'continue' then
         for k in select * from tikku.run_continue(r, e.value, e.detail::json, v_now, p_window_ms) loop
-          return next tikku.dispatched_kick(k);
+          return next tikku.dispatched_row('kick', k.id, k.wait_ms, k.account_id);
         end loop;
         if not found then
           -- Whoever waits for it must not take this for its end.
@@ -1053,7 +1052,7 @@ begin
       for k in select x.id, x.wait_ms, x.account_id, false from tikku.run_end(r.id, case when e.op = 'fail' then 'failed' else 'completed' end,
         case when e.op = 'done' then coalesce(e.value, 'null') end, case when e.op = 'fail' then e.error::json end, v_now) x
       loop
-        return next tikku.dispatched_kick(k);
+        return next tikku.dispatched_row('kick', k.id, k.wait_ms, k.account_id);
       end loop;
     elsif p_outcomes[i] = 'reply' and (r.planned > 100000 or r.bytes > 1073741824) then
       v_wait := tikku.run_failed(r, 'pause', null, 'protocolError',
@@ -1073,33 +1072,16 @@ begin
     else
       v_wait := tikku.run_failed(r, p_outcomes[i], p_retry_ms[i], p_reasons[i], p_errors[i]::json, v_now, p_window_ms);
     end if;
-    d := null;
-    d.verdict := 'recorded';
-    d.id := r.id;
-    d.account_id := r.account_id;
-    d.wait_ms := v_wait;
-    return next d;
+    return next tikku.dispatched_row('recorded', r.id, v_wait, r.account_id);
     -- The end of a run hands on its place itself.
     if r.gate is not null and e.op is null then
       for k in select x.id, x.wait_ms, x.account_id, false from tikku.gate_next(r.account_id, r.gate, v_now) x loop
-        return next tikku.dispatched_kick(k);
+        return next tikku.dispatched_row('kick', k.id, k.wait_ms, k.account_id);
       end loop;
     end if;
   end loop;
 end $$;
 comment on function tikku.run_settle is 'recorded, known, stale or started for each run, and what else is to be handed to the queues.';
-
-create function tikku.dispatched_kick(k tikku.kick) returns tikku.dispatched language plpgsql immutable as $$
-declare
-  d tikku.dispatched;
-begin
-  d.verdict := case when k.message then 'kick_message' else 'kick' end;
-  d.id := k.id;
-  d.wait_ms := k.wait_ms;
-  d.account_id := k.account_id;
-  return d;
-end $$;
-comment on function tikku.dispatched_kick is 'A kick as a row of a settle.';
 
 -- After a reply that does not end the run: parked, paused, or to be dispatched again.
 create function tikku.run_replied(r tikku.run, p_tree jsonb, p_now timestamptz, p_window_ms bigint) returns bigint language plpgsql volatile as $$
@@ -1156,18 +1138,11 @@ begin
 end $$;
 comment on function tikku.run_failed is 'The wait if the run is to be handed to the queue; else null.';
 
--- Results of a dispatch that was given up, before anything newer began.
-create function tikku.run_late(p_run uuid, p_now timestamptz, o_run int[], o_op text[], o_key text[], o_kind text[], o_value bytea[], o_error text[], p_window_ms bigint)
-returns bigint language plpgsql volatile as $$
-declare
-  r tikku.run;
-  v_none int[] := array_fill(null::int, array[coalesce(array_length(o_run, 1), 0)]);
+-- After results of a dispatch that was given up, before anything newer began: what the run waits for may be there now.
+create function tikku.run_late(r tikku.run, p_now timestamptz, p_window_ms bigint) returns bigint language plpgsql volatile as $$
 begin
-  perform 1 from tikku.run_ops(array[p_run], p_now, o_run, o_op, o_key, o_kind, o_value, o_error, v_none::bigint[], array_fill(1, array[coalesce(array_length(o_run, 1), 0)]),
-    v_none::text[], v_none::text[], p_window_ms);
-  select * into r from tikku.run x where x.id = p_run;
   if r.state in ('sleeping', 'waiting', 'retrying') and r.awaits is not null then
-    return tikku.run_park(p_run, r.awaits, p_now, p_window_ms);
+    return tikku.run_park(r.id, r.awaits, p_now, p_window_ms);
   end if;
   return null;
 end $$;
@@ -1220,6 +1195,26 @@ begin
 end $$;
 comment on function tikku.signals_buffered is 'Names and numbers of the signals that nobody waits for, as JSON; null for none.';
 
+-- The part of the journal that run_carry found, as an answer.
+create function tikku.checkpointed_of(p_account uuid, d tikku.dispatched) returns tikku.checkpointed language plpgsql immutable as $$
+declare
+  a tikku.checkpointed;
+begin
+  a.verdict := 'ok';
+  a.account_id := p_account;
+  a.seqs := d.seqs;
+  a.keys := d.keys;
+  a.kinds := d.kinds;
+  a.states := d.states;
+  a."values" := d."values";
+  a.errors := d.errors;
+  a.child_ids := d.child_ids;
+  a.seq := d.seq;
+  a.more := d.more;
+  return a;
+end $$;
+comment on function tikku.checkpointed_of is 'ok, with these entries.';
+
 -- A checkpoint: records ops under the fence of its token, renews the lease, answers what the endpoint does not have.
 create function tikku.run_checkpoint(
   p_id uuid, p_token text, p_have int, o_op text[], o_key text[], o_kind text[], o_value bytea[], o_error text[], o_ms bigint[], o_attempt int[], o_ai text[], o_detail text[],
@@ -1228,6 +1223,7 @@ create function tikku.run_checkpoint(
 declare
   a tikku.checkpointed;
   r record;
+  v_run tikku.run;
   d tikku.dispatched;
   v_fence bigint;
   v_now timestamptz;
@@ -1294,40 +1290,28 @@ begin
     return a;
   end if;
   v_before := r.next_seq;
-  if r.state <> 'running' then
-    v_wait := tikku.run_late(p_id, v_now, array(select 1 from unnest(o_op) o where o in ('result', 'error')),
-      array(select o.op from unnest(o_op) with ordinality as o(op, n) where o.op in ('result', 'error') order by n),
-      array(select o.key from unnest(o_op, o_key) with ordinality as o(op, key, n) where o.op in ('result', 'error') order by n),
-      array(select o.kind from unnest(o_op, o_kind) with ordinality as o(op, kind, n) where o.op in ('result', 'error') order by n),
-      array(select o.value from unnest(o_op, o_value) with ordinality as o(op, value, n) where o.op in ('result', 'error') order by n),
-      array(select o.error from unnest(o_op, o_error) with ordinality as o(op, error, n) where o.op in ('result', 'error') order by n), p_window_ms);
-    if v_wait is not null then
-      v_kicks := array[row(p_id, v_wait, a.account_id, false)::tikku.kick];
-    end if;
-  else
-    if r.planned >= r.next_seq then
-      -- What fell due meanwhile: a race against a sleep is decided now, not with the next dispatch.
-      perform tikku.run_timers(p_id, v_now);
-    end if;
-    if v_count > 0 then
-      v_kicks := array(select row(k.id, k.wait_ms, k.account_id, k.message)::tikku.kick
-        from tikku.run_ops(array[p_id], v_now, array_fill(1, array[v_count]), o_op, o_key, o_kind, o_value, o_error, o_ms, o_attempt, o_ai, o_detail, p_window_ms) k
-        where k.wait_ms is not null);
-    end if;
+  if r.state = 'running' and r.planned >= r.next_seq then
+    -- What fell due meanwhile: a race against a sleep is decided now, not with the next dispatch.
+    perform tikku.run_timers(p_id, v_now);
+  end if;
+  if v_count > 0 then
+    v_kicks := array(select row(k.id, k.wait_ms, k.account_id, k.message)::tikku.kick
+      from tikku.run_ops(array[p_id], v_now, array_fill(1, array[v_count]), o_op, o_key, o_kind, o_value, o_error, o_ms, o_attempt, o_ai, o_detail, p_window_ms) k
+      where k.wait_ms is not null);
+  end if;
+  if r.state = 'running' then
     update tikku.run x set renewed_at = v_now where x.id = p_id;
+  else
+    select * into v_run from tikku.run x where x.id = p_id;
+    v_wait := tikku.run_late(v_run, v_now, p_window_ms);
+    if v_wait is not null then
+      v_kicks := v_kicks || row(p_id, v_wait, a.account_id, false)::tikku.kick;
+    end if;
   end if;
   select x.next_seq into r.next_seq from tikku.run x where x.id = p_id;
   d.planned := 0;
   d := tikku.run_carry(d, p_id, r.next_seq - 1, greatest(p_have, 0), 1048576, v_now);
-  a.verdict := 'ok';
-  a.seqs := d.seqs;
-  a.keys := d.keys;
-  a.kinds := d.kinds;
-  a.states := d.states;
-  a.errors := d.errors;
-  a.child_ids := d.child_ids;
-  a.seq := d.seq;
-  a.more := d.more;
+  a := tikku.checkpointed_of(r.account_id, d);
   if d.seqs is not null then
     -- Whoever sent it has it.
     a.echo := array(select e.seq >= v_before and e.state = 'ok' and e.key = any(o_key) and e.kind in ('run', 'ai') from unnest(d.seqs, d.keys, d.kinds, d.states) as e(seq, key, kind, state) order by e.seq);
@@ -1375,32 +1359,20 @@ begin
     d := tikku.run_carry(d, p_id, v_next, p_after, 2147483647, tikku.clock_now());
     d.more := exists (select 1 from tikku.entry e where e.run_id = p_id and e.seq > d.seq);
   end if;
-  a.verdict := 'ok';
-  a.account_id := r.account_id;
-  a.seqs := d.seqs;
-  a.keys := d.keys;
-  a.kinds := d.kinds;
-  a.states := d.states;
-  a."values" := d."values";
-  a.errors := d.errors;
-  a.child_ids := d.child_ids;
-  a.seq := d.seq;
-  a.more := d.more;
-  return a;
+  return tikku.checkpointed_of(r.account_id, d);
 end $$;
 comment on function tikku.run_journal is 'ok with entries after a seq; or stale, unauthorized, missing.';
 
-create function tikku.run_reap(p_rows int, p_lost_max int, p_window_ms bigint) returns table (id uuid, lost boolean, wait_ms bigint, account_id uuid)
+create function tikku.run_reap(p_rows int, p_lost_max int) returns table (id uuid, lost boolean, wait_ms bigint, account_id uuid)
 language plpgsql volatile rows 50 as $$
 declare
   r tikku.run;
-  k record;
   v_now timestamptz := tikku.clock_now();
 begin
   for r in select x.* from tikku.run x where x.lease_until < v_now and x.state = 'running' order by x.lease_until limit p_rows for update skip locked loop
     id := r.id;
     account_id := r.account_id;
-    wait_ms := tikku.run_lost(r.id, p_lost_max, p_window_ms);
+    wait_ms := tikku.run_lost(r.id, p_lost_max);
     select x.state <> 'running' into lost from tikku.run x where x.id = r.id;
     return next;
     continue when not lost;
@@ -1439,7 +1411,7 @@ end $$;
 comment on function tikku.run_claim is 'What is to be handed to the queue after its wait; a row without a wait was looked at and is not due soon.';
 
 -- Looks after gates for which runs were left waiting: whoever should have handed them on may have died. Removes gates of no use.
-create function tikku.gate_sweep(p_rows int, p_window_ms bigint) returns table (id uuid, wait_ms bigint, account_id uuid) language plpgsql volatile rows 50 as $$
+create function tikku.gate_sweep(p_rows int) returns table (id uuid, wait_ms bigint, account_id uuid) language plpgsql volatile rows 50 as $$
 declare
   g tikku.gate;
   v_now timestamptz := tikku.clock_now();
@@ -1485,7 +1457,7 @@ declare
 begin
   for v_function in
     select p.oid::regprocedure::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-      where n.nspname = 'tikku' and (p.proname ~ '^(run|gate|awaits|policy|event_name|signals?|dispatched|child)_')
+      where n.nspname = 'tikku' and (p.proname ~ '^(run|gate|awaits|policy|event_name|signals?|dispatched|checkpointed|child)_')
   loop
     execute format('revoke execute on function %s from public', v_function);
   end loop;

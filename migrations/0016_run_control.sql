@@ -203,7 +203,7 @@ comment on function tikku.run_resume_served is 'What it resumed; what has a wait
 
 -- Many facts of one kind and value for a locked run that is not over, in the order of the keys; each is one that it waits for. One by one (run_fact) they would
 -- make a version of its row each, all of which the next one reads.
-create function tikku.run_facts(p_run uuid, p_keys text[], p_kind text, p_value bytea, p_now timestamptz, p_window_ms bigint) returns bigint
+create function tikku.run_facts(p_run uuid, p_keys text[], p_kind text, p_value bytea, p_now timestamptz) returns bigint
 language plpgsql volatile as $$
 declare
   r tikku.run;
@@ -216,15 +216,10 @@ begin
   insert into tikku.entry (run_id, seq, key, kind, state, value, fence, at)
     select p_run, r.next_seq - 1 + row_number() over (order by g.n), g.key, p_kind, 'ok', p_value, r.fence, p_now from gone g;
   get diagnostics v_count = row_count;
-  update tikku.run x set next_seq = r.next_seq + v_count, bytes = r.bytes + v_count * octet_length(p_value), idle = 0,
-      awaits_left = case when r.awaits_left is not null then tikku.awaits_count(p_run, r.awaits) end
-    where x.id = p_run;
-  if r.awaits is not null and r.state in ('sleeping', 'waiting', 'retrying') and tikku.awaits_met(p_run, r.awaits) then
-    return tikku.run_park(p_run, r.awaits, p_now, p_window_ms);
-  end if;
-  return null;
+  r.awaits_left := case when r.awaits_left is not null then tikku.awaits_count(p_run, r.awaits) end;
+  return tikku.run_told(r, v_count, v_count * octet_length(p_value), p_now);
 end $$;
-comment on function tikku.run_facts is 'Zero when the run is to be handed to the queue, because its tree resolves now; else null.';
+comment on function tikku.run_facts is 'As run_told.';
 
 create function tikku.run_wake(p_account uuid, p_id uuid, p_window_ms bigint) returns setof tikku.ruled language plpgsql volatile rows 2 as $$
 declare
@@ -244,7 +239,7 @@ begin
     update tikku.waiter w set due_at = v_now where w.run_id = p_id and w.kind in ('run', 'ai') and w.due_at > v_now;
     if found or v_keys <> '{}' or r.state = 'retrying' then
       update tikku.run x set fence = x.fence + 1 where x.id = p_id;
-      perform tikku.run_facts(p_id, v_keys, 'sleep', '"woken"', v_now, p_window_ms);
+      perform tikku.run_facts(p_id, v_keys, 'sleep', '"woken"', v_now);
       v_wait := tikku.run_park(p_id, (select x.awaits from tikku.run x where x.id = p_id), v_now, p_window_ms);
     else
       r.state := null;

@@ -139,7 +139,7 @@ begin
       verdict := 'woken';
       id := w.run_id;
       wait_ms := case when array_length(w.keys, 1) = 1 then tikku.run_fact(w.run_id, w.keys[1], 'event', 'ok', v_value, null, null)
-        else tikku.run_facts(w.run_id, w.keys, 'event', v_value, tikku.clock_fresh(), p_window_ms) end;
+        else tikku.run_facts(w.run_id, w.keys, 'event', v_value, tikku.clock_fresh()) end;
       return next;
     end loop;
     update tikku.event x set woken = x.woken + coalesce(array_length(v_runs, 1), 0) where x.account_id = p_account and x.id = e.id;

@@ -70,7 +70,7 @@ async fn a_part_that_fails_does_not_keep_the_others_from_their_work_and_is_told_
         .await
         .unwrap();
     break_function(&bed, "child_sweep_turn(p_rows int)", "table (taken int, id uuid, wait_ms bigint, account_id uuid)").await;
-    break_function(&bed, "gate_sweep(p_rows int, p_window_ms bigint)", "table (id uuid, wait_ms bigint, account_id uuid)").await;
+    break_function(&bed, "gate_sweep(p_rows int)", "table (id uuid, wait_ms bigint, account_id uuid)").await;
     let error = tikku_tick::handle(&bed.ctx).await.unwrap_err();
     assert!(error.to_string().contains("broken"), "{error}");
     assert_eq!(Kick::messages(&taken(&queues(&bed.ctx).messages).await), [message]);

@@ -11,11 +11,11 @@ select id, wait_ms, account_id from tikku.run_claim($1, $2)";
 
 /// Gives up leases that ran out; the fence stays, so that a late checkpoint counts until something newer begins.
 pub const REAP: &str = "-- run::reap
-select id, lost, wait_ms, account_id from tikku.run_reap($1, $2, $3)";
+select id, lost, wait_ms, account_id from tikku.run_reap($1, $2)";
 
 /// Hands on what was left waiting for a gate, for whoever should have done it.
 pub const SWEEP: &str = "-- gate::sweep
-select id, wait_ms, account_id from tikku.gate_sweep($1, $2)";
+select id, wait_ms, account_id from tikku.gate_sweep($1)";
 
 /// Has tick look at waiting gates at once.
 pub const GATE_UNKICK: &str = "-- gate::unkick
@@ -40,15 +40,14 @@ impl Store {
 
     /// Gives up at most `most` lost dispatches. F.
     pub async fn run_reap(&self, most: i32) -> Result<Reaped, StoreError> {
-        let (lost_max, window_ms) = (i32::from(LOST_MAX), WINDOW_MS as i64);
-        let rows = self.rows(REAP, &[(&most, Type::INT4), (&lost_max, Type::INT4), (&window_ms, Type::INT8)]).await?;
+        let lost_max = i32::from(LOST_MAX);
+        let rows = self.rows(REAP, &[(&most, Type::INT4), (&lost_max, Type::INT4)]).await?;
         Ok(Reaped { lost: rows.iter().filter(|row| row.get("lost")).count(), kicks: Kick::run_rows(&rows), flows: Vec::new() })
     }
 
     /// Looks after at most `most` gates for which runs were left waiting; answers how many there were. F.
     pub async fn gate_sweep(&self, most: i32) -> Result<Claimed, StoreError> {
-        let window_ms = WINDOW_MS as i64;
-        let rows = self.rows(SWEEP, &[(&most, Type::INT4), (&window_ms, Type::INT8)]).await?;
+        let rows = self.rows(SWEEP, &[(&most, Type::INT4)]).await?;
         let looked = rows.iter().filter(|row| row.get::<_, Option<uuid::Uuid>>("id").is_none()).count();
         Ok(Claimed { rows: looked, kicks: Kick::run_rows(&rows) })
     }
