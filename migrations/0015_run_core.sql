@@ -654,7 +654,7 @@ end $$;
 comment on function tikku.gate_refresh is 'Makes and corrects gates before they are locked.';
 
 -- Starts dispatches of what is due and may be. A run whose lease ran out is given up here too, so that whoever knows need not wait for tick.
-create function tikku.run_lease(p_ids uuid[], p_rows_max int, p_inline_bytes int, p_window_ms bigint) returns setof tikku.dispatched
+create function tikku.run_lease(p_ids uuid[], p_rows_max int, p_inline_bytes int, p_lost_max int, p_window_ms bigint) returns setof tikku.dispatched
 language plpgsql volatile rows 20 as $$
 declare
   d tikku.dispatched;
@@ -668,7 +668,7 @@ begin
   end if;
   for v_id, v_state in select r.id, r.state from tikku.run r where r.id = any(p_ids) and r.finished_at is null order by r.id desc for update loop
     if v_state = 'running' then
-      perform tikku.run_lost(v_id, 50);
+      perform tikku.run_lost(v_id, p_lost_max);
     end if;
   end loop;
   foreach v_id in array p_ids loop

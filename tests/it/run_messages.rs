@@ -58,7 +58,7 @@ async fn fetching(world: &World, client: &Client) -> (Uuid, MessageId) {
     let start = "select (tikku.run_start_for($1, 'api', null, 'order-flow', null, null, null, '{}', null, '{}', 900000))[2]::uuid";
     let run: Uuid = client.query_one(start, &[&world.account.0]).await.unwrap().get(0);
     let fence: i64 =
-        client.query_one("select fence from tikku.run_lease(array[$1::uuid], 10, 196608, 900000)", &[&run]).await.unwrap().get(0);
+        client.query_one("select fence from tikku.run_lease(array[$1::uuid], 10, 196608, 30, 900000)", &[&run]).await.unwrap().get(0);
     let plan = "select 1 from tikku.run_settle(array[$1::uuid], array[$2::int8], array[0], array['reply'], array['\"call#0\"'], array[false],
         array[null]::int8[], array[null]::text[], array[null]::text[], array[1], array['fetch'], array['call#0'], array['fetch'], array[null]::bytea[],
         array[null]::text[], array[null]::int8[], array[1], array[null]::text[],

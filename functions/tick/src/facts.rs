@@ -4,7 +4,7 @@
 
 use tikku_store::StoreError;
 
-use crate::{More, ROWS, Tick};
+use crate::{More, ROWS, TURN_MS_MAX, Tick};
 
 /// Events of one statement.
 const EVENTS: i64 = 100;
@@ -12,7 +12,7 @@ const EVENTS: i64 = 100;
 /// Gives events to those who still wait for them. One that cannot be given does not hold up the others.
 pub async fn events(tick: &mut Tick<'_>) -> Result<More, StoreError> {
     let ctx = tick.ctx;
-    let has_time = tick.turn();
+    let has_time = tick.turn(TURN_MS_MAX);
     let open = ctx.store.event_open(EVENTS).await?;
     let full = open.len() as i64 == EVENTS;
     let (mut applied, mut fault) = (0, None);
@@ -42,37 +42,22 @@ pub async fn events(tick: &mut Tick<'_>) -> Result<More, StoreError> {
     match fault {
         Some(error) => Err(error),
         // Events that fail again and again come first: without another one there is nothing to win.
-        None if full && applied > 0 => Ok(More::Yes),
-        None => Ok(More::No),
+        None => Ok(More::if_so(full && applied > 0)),
     }
 }
 
 /// Hands on what SQL sent.
 pub async fn signals(tick: &mut Tick<'_>) -> Result<More, StoreError> {
-    let ctx = tick.ctx;
-    let has_time = tick.turn();
-    while has_time() {
-        let swept = ctx.store.signal_intake_apply(ROWS).await?;
-        ctx.kick(&swept.kicks).await;
-        tick.report.signals += swept.rows;
-        if swept.rows == 0 {
-            return Ok(More::No);
-        }
-    }
-    Ok(More::Yes)
+    let swept = tick.ctx.store.signal_intake_apply(ROWS).await?;
+    tick.ctx.kick(&swept.kicks).await;
+    tick.report.signals += swept.rows;
+    Ok(More::if_so(swept.rows > 0))
 }
 
 /// Cancels children of runs that are over.
 pub async fn children(tick: &mut Tick<'_>) -> Result<More, StoreError> {
-    let ctx = tick.ctx;
-    let has_time = tick.turn();
-    while has_time() {
-        let swept = ctx.store.child_sweep(ROWS).await?;
-        ctx.kick(&swept.kicks).await;
-        tick.report.children += swept.rows;
-        if swept.rows == 0 {
-            return Ok(More::No);
-        }
-    }
-    Ok(More::Yes)
+    let swept = tick.ctx.store.child_sweep(ROWS).await?;
+    tick.ctx.kick(&swept.kicks).await;
+    tick.report.children += swept.rows;
+    Ok(More::if_so(swept.rows > 0))
 }

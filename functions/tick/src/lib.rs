@@ -46,10 +46,16 @@ pub struct TickReport {
 /// Whether a part of a tick is through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum More {
-    /// Its turn was over.
+    /// There is more to do.
     Yes,
     /// There is nothing left for this tick.
     No,
+}
+
+impl More {
+    fn if_so(condition: bool) -> Self {
+        if condition { Self::Yes } else { Self::No }
+    }
 }
 
 /// The parts in the order of their turns.
@@ -99,7 +105,18 @@ impl Part {
         }
     }
 
+    /// Rounds of this part until there is nothing left or its turn is over.
     async fn turn(self, tick: &mut Tick<'_>) -> Result<More, StoreError> {
+        let has_time = tick.turn(if self == Self::Prune { prune::PRUNE_MS_MAX } else { TURN_MS_MAX });
+        while has_time() {
+            if self.round(tick).await? == More::No {
+                return Ok(More::No);
+            }
+        }
+        Ok(More::Yes)
+    }
+
+    async fn round(self, tick: &mut Tick<'_>) -> Result<More, StoreError> {
         match self {
             Self::LostPushes => messages::reap(tick).await,
             Self::LostDispatches => runs::reap(tick).await,
@@ -111,7 +128,7 @@ impl Part {
             Self::Events => facts::events(tick).await,
             Self::Signals => facts::signals(tick).await,
             Self::Children => facts::children(tick).await,
-            Self::Prune => prune::turn(tick).await,
+            Self::Prune => prune::bite(tick).await,
         }
     }
 }
@@ -126,9 +143,9 @@ struct Tick<'a> {
 
 impl Tick<'_> {
     /// Starts a part's turn; it is over when the answer is false.
-    fn turn(&self) -> impl Fn() -> bool + use<> {
+    fn turn(&self, most_ms: u64) -> impl Fn() -> bool + use<> {
         let (tick, turn) = (self.watch, Stopwatch::start());
-        move || turn.elapsed_ms() < TURN_MS_MAX && tick.elapsed_ms() < TICK_MS_MAX
+        move || turn.elapsed_ms() < most_ms && tick.elapsed_ms() < TICK_MS_MAX
     }
 
     fn is_over(&self) -> bool {

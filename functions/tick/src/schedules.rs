@@ -12,31 +12,25 @@ use crate::{More, Tick};
 /// Schedules of one statement.
 const SCHEDULES: i64 = 100;
 
-/// Fires what is due until there is no more or its turn is over.
+/// Fires what is due.
 pub async fn fire(tick: &mut Tick<'_>) -> Result<More, StoreError> {
     let ctx = tick.ctx;
-    let has_time = tick.turn();
-    while has_time() {
-        if tick.report.fired >= ctx.config.tick_rows_max {
-            return Ok(More::No);
-        }
-        let plans = ctx.store.schedule_due(SCHEDULES).await?;
-        let fires = schedule::fires(&plans);
-        if fires.is_empty() {
-            return Ok(More::No);
-        }
-        let fired = one_statement(ctx, &fires).await?;
-        ctx.kick(&fired.kicks).await;
-        tick.report.fired += fired.messages;
-        let until_ms = plans.first().map(|plan| plan.now_ms + FIRE_AHEAD_MS);
-        let behind = fires.iter().any(|fire| fire.next_ms.is_some_and(|next| Some(next) <= until_ms));
-        let more = behind || fires.len() < plans.len() || plans.len() as i64 == SCHEDULES;
-        // Nothing moved: other ticks are at the same schedules, and go on.
-        if !more || fired.moved.is_empty() {
-            return Ok(More::No);
-        }
+    if tick.report.fired >= ctx.config.tick_rows_max {
+        return Ok(More::No);
     }
-    Ok(More::Yes)
+    let plans = ctx.store.schedule_due(SCHEDULES).await?;
+    let fires = schedule::fires(&plans);
+    if fires.is_empty() {
+        return Ok(More::No);
+    }
+    let fired = one_statement(ctx, &fires).await?;
+    ctx.kick(&fired.kicks).await;
+    tick.report.fired += fired.messages;
+    let until_ms = plans.first().map(|plan| plan.now_ms + FIRE_AHEAD_MS);
+    let behind = fires.iter().any(|fire| fire.next_ms.is_some_and(|next| Some(next) <= until_ms));
+    let more = behind || fires.len() < plans.len() || plans.len() as i64 == SCHEDULES;
+    // Nothing moved: other ticks are at the same schedules, and go on.
+    Ok(More::if_so(more && !fired.moved.is_empty()))
 }
 
 /// A schedule whose messages the database refuses must not hold up the others.

@@ -44,7 +44,7 @@ pub const RETRY_AFTER_MS_MAX: u64 = 86_400_000;
 pub const THROTTLES_MAX: u32 = 200;
 /// Shortest wait after such an answer.
 pub const THROTTLE_WAIT_MS_MIN: u64 = 1_000;
-/// Pushes whose process died before a message fails.
+/// Pushes whose process died before a message fails, and dispatches nobody answered before a run is paused.
 pub const LOST_MAX: i16 = 30;
 /// Members of an object, or entries of an array, in a request; a body's own are not counted.
 pub const MEMBERS_MAX: usize = 100;

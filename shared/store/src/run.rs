@@ -1,7 +1,7 @@
 //! The run path of step-invoke: lease, settle. Checkpoints and journal pages are in `run_journal`, tick's part in `run_tick`.
 
 use tikku_domain::ids::{AccountId, MessageId, RunId, WakeId};
-use tikku_domain::limits::{INLINE_BYTES_MAX, WINDOW_MS};
+use tikku_domain::limits::{INLINE_BYTES_MAX, LOST_MAX, WINDOW_MS};
 use tikku_domain::signing::Secret;
 use tikku_domain::workflow::{Dispatch, Entry, Journal, Op, Outcome, Settlement};
 use tokio_postgres::Row;
@@ -35,7 +35,7 @@ pub enum Dispatched {
 
 /// Starts what is due and may be dispatched.
 pub const LEASE: &str = "-- run::lease
-select * from tikku.run_lease($1, $2, $3, $4)";
+select * from tikku.run_lease($1, $2, $3, $4, $5)";
 
 /// Records what dispatches came to.
 pub const SETTLE: &str = "-- run::settle
@@ -47,9 +47,14 @@ impl Store {
     pub async fn run_lease(&self, ids: &[RunId], rows_max: usize) -> Result<Vec<Dispatched>, StoreError> {
         let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.0).collect();
         let rows_max = i32::try_from(rows_max).unwrap_or(i32::MAX);
-        let window_ms = WINDOW_MS as i64;
-        let params: [Param<'_>; 4] =
-            [(&ids, Type::UUID_ARRAY), (&rows_max, Type::INT4), (&INLINE_BYTES_MAX, Type::INT4), (&window_ms, Type::INT8)];
+        let (lost_max, window_ms) = (i32::from(LOST_MAX), WINDOW_MS as i64);
+        let params: [Param<'_>; 5] = [
+            (&ids, Type::UUID_ARRAY),
+            (&rows_max, Type::INT4),
+            (&INLINE_BYTES_MAX, Type::INT4),
+            (&lost_max, Type::INT4),
+            (&window_ms, Type::INT8),
+        ];
         Ok(read_rows(&self.rows(LEASE, &params).await?))
     }
 
