@@ -179,7 +179,8 @@ create table tikku.run_content (
 create unique index run_content_external on tikku.run_content (account_id, workflow, external_id) where external_id is not null and continued_by is null;
 create unique index run_content_idempotency on tikku.run_content (account_id, idempotency_key) where idempotency_key is not null;
 create unique index run_content_child on tikku.run_content (source_id, parent_key) where parent_key is not null and continued_by is null;
-create index run_content_workflow on tikku.run_content (account_id, workflow, run_id desc);
+-- The account second: a lookup by account and run must never take this one for the primary key, as it would where a plan was made on an empty table.
+create index run_content_workflow on tikku.run_content (workflow, account_id, run_id desc);
 comment on table tikku.run_content is 'What a run was started with, and what came of it. Written at its start and its end.';
 comment on column tikku.run_content.account_id is 'Whose it is.';
 comment on column tikku.run_content.run_id is 'The run.';

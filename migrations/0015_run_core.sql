@@ -350,22 +350,32 @@ begin
 end $$;
 comment on function tikku.run_decide is 'queued, sleeping, waiting or retrying, and until when.';
 
+-- Writes what run_decide said; p_idle is 1 after a reply.
+create function tikku.run_parked(p_run uuid, p_tree jsonb, p_state text, p_due timestamptz, p_left int, p_idle int, p_now timestamptz, p_window_ms bigint) returns bigint
+language plpgsql volatile as $$
+begin
+  update tikku.run x set
+      state = p_state,
+      due_at = p_due,
+      lease_until = null,
+      kick_until = case when p_due = 'infinity' then p_now + interval '1 day' else tikku.kick_until(greatest(p_due, p_now), p_now, p_window_ms) end,
+      kicks = 0,
+      awaits = p_tree,
+      awaits_left = p_left,
+      idle = x.idle + p_idle,
+      failures = case when p_idle > 0 then 0 else x.failures end
+    where x.id = p_run;
+  return case when p_due <= p_now + tikku.ms(p_window_ms) then tikku.ms_between(p_now, p_due) end;
+end $$;
+comment on function tikku.run_parked is 'The wait if the run is to be handed to the queue now, else null.';
+
 -- Writes that decision, and ends the lease.
 create function tikku.run_park(p_run uuid, p_tree jsonb, p_now timestamptz, p_window_ms bigint) returns bigint language plpgsql volatile as $$
 declare
   d record;
 begin
   select * into d from tikku.run_decide(p_run, p_tree, p_now);
-  update tikku.run x set
-      state = d.state,
-      due_at = d.due,
-      lease_until = null,
-      kick_until = case when d.due = 'infinity' then p_now + interval '1 day' else tikku.kick_until(greatest(d.due, p_now), p_now, p_window_ms) end,
-      kicks = 0,
-      awaits = p_tree,
-      awaits_left = d.awaits_left
-    where x.id = p_run;
-  return case when d.due <= p_now + tikku.ms(p_window_ms) then tikku.ms_between(p_now, d.due) end;
+  return tikku.run_parked(p_run, p_tree, d.state, d.due, d.awaits_left, 0, p_now, p_window_ms);
 end $$;
 comment on function tikku.run_park is 'The wait if the run is to be handed to the queue now, else null.';
 
@@ -653,30 +663,101 @@ begin
 end $$;
 comment on function tikku.gate_refresh is 'Makes and corrects gates before they are locked.';
 
+-- Of locked runs, those that waited for one sleep, which is over, and for nothing else: its end becomes an entry.
+create function tikku.run_slept(p_runs tikku.run[], p_now timestamptz) returns uuid[] language plpgsql volatile as $$
+declare
+  v_slept uuid[];
+begin
+  select array_agg(r.id) into v_slept from unnest(p_runs) as r
+    where r.state = 'sleeping' and r.due_at <= p_now
+      and (select count(*) = 1 and bool_and(w.kind = 'sleep' and w.due_at <= p_now and w.key = r.awaits #>> '{}') from tikku.waiter w where w.run_id = r.id);
+  if v_slept is not null then
+    with slept as (delete from tikku.waiter w where w.run_id = any(v_slept) returning w.run_id, w.key),
+      told as (update tikku.run r set next_seq = r.next_seq + 1, idle = 0 where r.id = any(v_slept) returning r.id, r.next_seq - 1 as seq, r.fence)
+      insert into tikku.entry (run_id, seq, key, kind, state, value, fence, at)
+        select t.id, t.seq, s.key, 'sleep', 'ok', 'null', t.fence, p_now from slept s join told t on t.id = s.run_id;
+  end if;
+  return v_slept;
+end $$;
+comment on function tikku.run_slept is 'Those runs, which have nothing pending any more; all others are left to run_dispatch.';
+
+-- What nearly every dispatch is, for many runs in one statement: a locked run that is due, with nothing pending, without a gate, with a short journal. A run that is
+-- any different is run_dispatch's.
+create function tikku.run_lease_plain(p_runs tikku.run[], p_slept uuid[], p_bytes int, p_now timestamptz) returns setof tikku.dispatched language plpgsql volatile rows 20 as $$
+begin
+  return query
+    with leased as (
+      update tikku.run r set state = 'running', fence = r.fence + 1, kicks = 0, kick_until = null, lease_until = p_now + tikku.ms(l.ms), lease_ms = l.ms, renewed_at = p_now,
+          started_at = coalesce(r.started_at, p_now), awaits = null, awaits_left = null, debounce = null
+        from (
+          select c.*, a.name as app, a.url, a.timeout_ms, a.checkpoint <> 'return' as renews,
+              case when a.checkpoint <> 'return' then a.lease_ms else a.timeout_ms + 30000 end as ms
+            from unnest(p_runs) as x join tikku.run_content c on c.account_id = x.account_id and c.run_id = x.id
+              join tikku.workflow w on w.account_id = c.account_id and w.name = c.workflow and w.version = c.version
+              join tikku.app a on a.account_id = w.account_id and a.name = w.app
+            where x.state in ('queued', 'sleeping', 'waiting', 'retrying') and x.due_at <= p_now and x.gate is null and w.served
+              and (x.planned < x.next_seq or x.id = any(p_slept)) and x.next_seq <= 100 and x.bytes + x.next_seq * 400 <= p_bytes
+        ) l
+        where r.id = l.run_id
+        returning r.id, r.account_id, r.fence, r.lease_ms, r.failures, r.planned, r.bytes, r.parent_id, r.next_seq, l.app, l.url, l.timeout_ms, l.renews, l.secret, l.workflow,
+          l.version, l.external_id, l.created_at, l.attempt, l.seed, l.accept_seq, l.parent_key, l.input
+    )
+    select 'started', l.id, null::bigint, l.account_id, l.fence, tikku.run_token(l.secret, l.fence), tikku.run_resume_key(l.secret), l.app, l.url, l.timeout_ms, l.lease_ms,
+        l.renews, l.workflow, l.version, l.external_id, tikku.rfc3339(l.created_at), l.attempt, l.seed, l.accept_seq, l.failures, l.planned, l.bytes,
+        l.parent_id, l.parent_key, l.input, j.seqs, j.keys, j.kinds, j.states, j."values", j.errors, j.child_ids, coalesce(j.seq, 0), false, null::text,
+        floor(date_part('epoch', p_now) * 1000)::bigint,
+        array(select s.secret from tikku.signing_secret s where s.account_id = l.account_id and (s.expires_at is null or s.expires_at > p_now) order by s.id desc limit 5)
+      from leased l
+        left join lateral (
+          select array_agg(e.seq) as seqs, array_agg(e.key) as keys, array_agg(e.kind) as kinds, array_agg(e.state) as states, array_agg(e.value) as "values",
+              array_agg(e.error::text) as errors, array_agg(e.child_id) as child_ids, max(e.seq) as seq
+            from (select * from tikku.entry y where y.run_id = l.id order by y.seq) e
+        ) j on l.next_seq > 1;
+end $$;
+comment on function tikku.run_lease_plain is 'started, for those of the runs that are plain.';
+
 -- Starts dispatches of what is due and may be. A run whose lease ran out is given up here too, so that whoever knows need not wait for tick.
 create function tikku.run_lease(p_ids uuid[], p_rows_max int, p_inline_bytes int, p_lost_max int, p_window_ms bigint) returns setof tikku.dispatched
 language plpgsql volatile rows 20 as $$
 declare
   d tikku.dispatched;
   v_id uuid;
-  v_state text;
+  v_runs tikku.run[];
+  v_ids uuid[];
+  v_running uuid[];
+  v_pending boolean;
+  v_slept uuid[];
+  v_now timestamptz;
   v_started int := 0;
 begin
   if exists (select 1 from tikku.run r where r.id = any(p_ids) and r.gate is not null) then
     perform tikku.gate_refresh(p_ids);
     perform tikku.gate_lock(p_ids);
   end if;
-  for v_id, v_state in select r.id, r.state from tikku.run r where r.id = any(p_ids) and r.finished_at is null order by r.id desc for update loop
-    if v_state = 'running' then
-      perform tikku.run_lost(v_id, p_lost_max);
-    end if;
+  select array_agg(x), array_agg(x.id), array_agg(x.id) filter (where x.state = 'running'), bool_or(x.planned >= x.next_seq) into v_runs, v_ids, v_running, v_pending
+    from (select * from tikku.run r where r.id = any(p_ids) and r.finished_at is null order by r.id desc for update) x;
+  foreach v_id in array coalesce(v_running, '{}') loop
+    perform tikku.run_lost(v_id, p_lost_max);
   end loop;
+  -- One fresh run alone is cheaper by run_dispatch: that statement is a large one to begin.
+  if (array_length(v_ids, 1) > 1 or v_pending) and array_length(v_ids, 1) <= p_rows_max then
+    v_now := tikku.clock_fresh();
+    if v_pending then
+      v_slept := tikku.run_slept(v_runs, v_now);
+    end if;
+    for d in select * from tikku.run_lease_plain(v_runs, v_slept, p_inline_bytes, v_now) loop
+      return next d;
+      v_started := v_started + 1;
+      v_ids := array_remove(v_ids, d.id);
+    end loop;
+  end if;
   foreach v_id in array p_ids loop
+    exit when v_started >= p_rows_max;
+    continue when v_id = any(v_ids) is not true;
     d := tikku.run_dispatch(v_id, null, p_inline_bytes, p_window_ms);
     if d.verdict is not null then
       return next d;
       v_started := v_started + (d.verdict = 'started')::int;
-      exit when v_started >= p_rows_max;
     end if;
   end loop;
 end $$;
@@ -968,6 +1049,31 @@ begin
 end $$;
 comment on function tikku.event_name_lock is 'Makes and locks names of events.';
 
+-- What nearly every end is, for many runs at once: locked, replied to with nothing but done or fail, nothing pending, without gate, parent and children.
+create function tikku.run_settle_plain(
+  p_ids uuid[], p_fences bigint[], p_outcomes text[], o_run int[], o_op text[], o_value bytea[], o_error text[], p_now timestamptz
+) returns int[] language plpgsql volatile as $$
+declare
+  v_plain int[];
+begin
+  with said as (
+    select o.run, min(o.op) as op, min(o.n) as n from unnest(o_run, o_op) with ordinality as o(run, op, n) group by o.run having count(*) = 1 and min(o.op) in ('done', 'fail')
+  ), ended as (
+    update tikku.run r set state = case when s.op = 'fail' then 'failed' else 'completed' end, finished_at = p_now, lease_until = null, pause_requested = false
+      from said s
+      where r.id = p_ids[s.run] and p_outcomes[s.run] = 'reply' and r.state = 'running' and r.fence = p_fences[s.run] and r.planned < r.next_seq and r.gate is null
+        and r.parent_id is null and (r.planned = 0 or (select x.id from tikku.run x where x.parent_id = r.id and x.finished_at is null limit 1) is null)
+      returning r.account_id, r.id, s.run, s.op, s.n
+  ), written as (
+    update tikku.run_content c set output = case when e.op = 'done' then coalesce(o_value[e.n], 'null') end, error = case when e.op = 'fail' then o_error[e.n]::json end,
+        pause_reason = null, pause_detail = null
+      from ended e where c.account_id = e.account_id and c.run_id = e.id
+  )
+  select array_agg(e.run) into v_plain from ended e;
+  return coalesce(v_plain, '{}');
+end $$;
+comment on function tikku.run_settle_plain is 'Which of the runs, counted from 1, it has ended.';
+
 -- Records what dispatches came to, each under its fence, and decides what becomes of the runs. A run of which `again` is true and that may go on at once is
 -- dispatched again in the same call.
 create function tikku.run_settle(
@@ -978,10 +1084,12 @@ declare
   v_now timestamptz;
   v_open uuid[] := array_fill(null::uuid, array[coalesce(array_length(p_ids, 1), 0)]);
   v_late boolean[];
+  v_plain int[];
   d tikku.dispatched;
   r tikku.run;
   k tikku.kick;
   e record;
+  v_next record;
   v_tree jsonb;
   v_wait bigint;
 begin
@@ -991,7 +1099,13 @@ begin
   end if;
   perform tikku.run_lock(p_ids);
   v_now := tikku.clock_fresh();
+  v_plain := tikku.run_settle_plain(p_ids, p_fences, p_outcomes, o_run, o_op, o_value, o_error, v_now);
+  return query select z.* from unnest(v_plain) as x(n) cross join lateral tikku.dispatched_row('recorded', p_ids[x.n], null, null) z;
+  if array_length(v_plain, 1) = array_length(p_ids, 1) then
+    return;
+  end if;
   for i in 1 .. coalesce(array_length(p_ids, 1), 0) loop
+    continue when i = any(v_plain);
     select * into r from tikku.run x where x.id = p_ids[i];
     if r.id is null or r.fence <> p_fences[i] then
       return next tikku.dispatched_row('stale', p_ids[i], null, r.account_id);
@@ -1057,18 +1171,19 @@ begin
     elsif p_outcomes[i] = 'reply' and (r.planned > 100000 or r.bytes > 1073741824) then
       v_wait := tikku.run_failed(r, 'pause', null, 'protocolError',
         json_build_object('message', 'the run is larger than it may be: 1 GiB of values and 100,000 steps; go on with continueAsNew, or cancel it'), v_now, p_window_ms);
-    elsif p_outcomes[i] = 'reply' and p_again[i] and not r.pause_requested and r.idle = 0
-      and (v_tree is null or r.planned < r.next_seq or (select x.state = 'queued' from tikku.run_decide(r.id, v_tree, v_now) x))
-    then
-      d := tikku.run_dispatch(r.id, p_haves[i], 16777216, p_window_ms);
-      if d.verdict = 'started' then
-        return next d;
-        continue;
-      end if;
-      -- Its version is not served any more: it is paused.
-      v_wait := null;
     elsif p_outcomes[i] = 'reply' then
-      v_wait := tikku.run_replied(r, v_tree, v_now, p_window_ms);
+      select * into v_next from tikku.run_decide(r.id, v_tree, v_now);
+      if p_again[i] and not r.pause_requested and r.idle = 0 and (v_next.state = 'queued' or r.planned < r.next_seq) then
+        d := tikku.run_dispatch(r.id, p_haves[i], 16777216, p_window_ms);
+        if d.verdict = 'started' then
+          return next d;
+          continue;
+        end if;
+        -- Its version is not served any more: it is paused.
+        v_wait := null;
+      else
+        v_wait := tikku.run_replied(r, v_tree, v_next.state, v_next.due, v_next.awaits_left, v_now, p_window_ms);
+      end if;
     else
       v_wait := tikku.run_failed(r, p_outcomes[i], p_retry_ms[i], p_reasons[i], p_errors[i]::json, v_now, p_window_ms);
     end if;
@@ -1084,12 +1199,12 @@ end $$;
 comment on function tikku.run_settle is 'recorded, known, stale or started for each run, and what else is to be handed to the queues.';
 
 -- After a reply that does not end the run: parked, paused, or to be dispatched again.
-create function tikku.run_replied(r tikku.run, p_tree jsonb, p_now timestamptz, p_window_ms bigint) returns bigint language plpgsql volatile as $$
+create function tikku.run_replied(r tikku.run, p_tree jsonb, p_state text, p_due timestamptz, p_left int, p_now timestamptz, p_window_ms bigint) returns bigint
+language plpgsql volatile as $$
 declare
   v_wait bigint;
 begin
-  v_wait := tikku.run_park(r.id, p_tree, p_now, p_window_ms);
-  update tikku.run x set failures = 0, idle = x.idle + 1 where x.id = r.id;
+  v_wait := tikku.run_parked(r.id, p_tree, p_state, p_due, p_left, 1, p_now, p_window_ms);
   if r.pause_requested then
     perform tikku.run_paused(r.id, 'requested', null);
     return null;
@@ -1447,7 +1562,10 @@ begin
     execute format('alter function %s set enable_bitmapscan = off', v_function);
     execute format('alter function %s set enable_hashjoin = off', v_function);
     execute format('alter function %s set enable_mergejoin = off', v_function);
+    execute format('alter function %s set enable_memoize = off', v_function);
     execute format('alter function %s set plan_cache_mode = force_generic_plan', v_function);
+    -- Joins are written in the order that is right whatever the planner knows of the tables: from the ids outwards.
+    execute format('alter function %s set join_collapse_limit = 1', v_function);
   end loop;
 end $settings$;
 
