@@ -663,46 +663,37 @@ begin
 end $$;
 comment on function tikku.gate_refresh is 'Makes and corrects gates before they are locked.';
 
--- Of locked runs, those that waited for one sleep, which is over, and for nothing else: its end becomes an entry.
-create function tikku.run_slept(p_runs tikku.run[], p_now timestamptz) returns uuid[] language plpgsql volatile as $$
-declare
-  v_slept uuid[];
-begin
-  select array_agg(r.id) into v_slept from unnest(p_runs) as r
-    where r.state = 'sleeping' and r.due_at <= p_now
-      and (select count(*) = 1 and bool_and(w.kind = 'sleep' and w.due_at <= p_now and w.key = r.awaits #>> '{}') from tikku.waiter w where w.run_id = r.id);
-  if v_slept is not null then
-    with slept as (delete from tikku.waiter w where w.run_id = any(v_slept) returning w.run_id, w.key),
-      told as (update tikku.run r set next_seq = r.next_seq + 1, idle = 0 where r.id = any(v_slept) returning r.id, r.next_seq - 1 as seq, r.fence)
-      insert into tikku.entry (run_id, seq, key, kind, state, value, fence, at)
-        select t.id, t.seq, s.key, 'sleep', 'ok', 'null', t.fence, p_now from slept s join told t on t.id = s.run_id;
-  end if;
-  return v_slept;
-end $$;
-comment on function tikku.run_slept is 'Those runs, which have nothing pending any more; all others are left to run_dispatch.';
-
--- What nearly every dispatch is, for many runs in one statement: a locked run that is due, with nothing pending, without a gate, with a short journal. A run that is
--- any different is run_dispatch's.
-create function tikku.run_lease_plain(p_runs tikku.run[], p_slept uuid[], p_bytes int, p_now timestamptz) returns setof tikku.dispatched language plpgsql volatile rows 20 as $$
+-- What nearly every dispatch is, for many runs in one statement: a locked run that is due, without a gate, with a short journal, and with nothing pending but the one
+-- sleep that it waited for, whose end becomes an entry. A run that is any different is run_dispatch's.
+create function tikku.run_lease_plain(p_runs tikku.run[], p_bytes int, p_now timestamptz) returns setof tikku.dispatched language plpgsql volatile rows 20 as $$
 begin
   return query
-    with leased as (
+    with plain as materialized (
+      select x.next_seq, x.planned >= x.next_seq as slept, p.key, c.*, a.name as app, a.url, a.timeout_ms, a.checkpoint <> 'return' as renews,
+          case when a.checkpoint <> 'return' then a.lease_ms else a.timeout_ms + 30000 end as ms
+        from unnest(p_runs) as x
+          join tikku.run_content c on c.account_id = x.account_id and c.run_id = x.id
+          join tikku.workflow w on w.account_id = c.account_id and w.name = c.workflow and w.version = c.version
+          join tikku.app a on a.account_id = w.account_id and a.name = w.app
+          left join lateral (
+            select min(y.key) as key from tikku.waiter y where y.run_id = x.id having count(*) = 1 and bool_and(y.kind = 'sleep' and y.due_at <= p_now and y.key = x.awaits #>> '{}')
+          ) p on x.planned >= x.next_seq
+        where x.state in ('queued', 'sleeping', 'waiting', 'retrying') and x.due_at <= p_now and x.gate is null and w.served
+          and (x.planned < x.next_seq or p.key is not null) and x.next_seq <= 100 and x.bytes + x.next_seq * 400 <= p_bytes
+    ), resolved as (
+      delete from tikku.waiter y using plain l where l.slept and y.run_id = l.run_id and y.key = l.key
+    ), leased as (
       update tikku.run r set state = 'running', fence = r.fence + 1, kicks = 0, kick_until = null, lease_until = p_now + tikku.ms(l.ms), lease_ms = l.ms, renewed_at = p_now,
-          started_at = coalesce(r.started_at, p_now), awaits = null, awaits_left = null, debounce = null
-        from (
-          select c.*, a.name as app, a.url, a.timeout_ms, a.checkpoint <> 'return' as renews,
-              case when a.checkpoint <> 'return' then a.lease_ms else a.timeout_ms + 30000 end as ms
-            from unnest(p_runs) as x join tikku.run_content c on c.account_id = x.account_id and c.run_id = x.id
-              join tikku.workflow w on w.account_id = c.account_id and w.name = c.workflow and w.version = c.version
-              join tikku.app a on a.account_id = w.account_id and a.name = w.app
-            where x.state in ('queued', 'sleeping', 'waiting', 'retrying') and x.due_at <= p_now and x.gate is null and w.served
-              and (x.planned < x.next_seq or x.id = any(p_slept)) and x.next_seq <= 100 and x.bytes + x.next_seq * 400 <= p_bytes
-        ) l
+          started_at = coalesce(r.started_at, p_now), awaits = null, awaits_left = null, debounce = null,
+          next_seq = r.next_seq + l.slept::int, idle = case when l.slept then 0 else r.idle end
+        from plain l
         where r.id = l.run_id
-        returning r.id, r.account_id, r.fence, r.lease_ms, r.failures, r.planned, r.bytes, r.parent_id, r.next_seq, l.app, l.url, l.timeout_ms, l.renews, l.secret, l.workflow,
-          l.version, l.external_id, l.created_at, l.attempt, l.seed, l.accept_seq, l.parent_key, l.input
+        returning r.id, r.fence, r.failures, r.planned, r.bytes, r.parent_id, l.*
+    ), slept as (
+      insert into tikku.entry (run_id, seq, key, kind, state, value, fence, at)
+        select l.id, l.next_seq, l.key, 'sleep', 'ok', 'null', l.fence - 1, p_now from leased l where l.slept
     )
-    select 'started', l.id, null::bigint, l.account_id, l.fence, tikku.run_token(l.secret, l.fence), tikku.run_resume_key(l.secret), l.app, l.url, l.timeout_ms, l.lease_ms,
+    select 'started', l.id, null::bigint, l.account_id, l.fence, tikku.run_token(l.secret, l.fence), tikku.run_resume_key(l.secret), l.app, l.url, l.timeout_ms, l.ms,
         l.renews, l.workflow, l.version, l.external_id, tikku.rfc3339(l.created_at), l.attempt, l.seed, l.accept_seq, l.failures, l.planned, l.bytes,
         l.parent_id, l.parent_key, l.input, j.seqs, j.keys, j.kinds, j.states, j."values", j.errors, j.child_ids, coalesce(j.seq, 0), false, null::text,
         floor(date_part('epoch', p_now) * 1000)::bigint,
@@ -710,9 +701,13 @@ begin
       from leased l
         left join lateral (
           select array_agg(e.seq) as seqs, array_agg(e.key) as keys, array_agg(e.kind) as kinds, array_agg(e.state) as states, array_agg(e.value) as "values",
-              array_agg(e.error::text) as errors, array_agg(e.child_id) as child_ids, max(e.seq) as seq
-            from (select * from tikku.entry y where y.run_id = l.id order by y.seq) e
-        ) j on l.next_seq > 1;
+              array_agg(e.error) as errors, array_agg(e.child_id) as child_ids, max(e.seq) as seq
+            from (
+              select * from (select y.seq, y.key, y.kind, y.state, y.value, y.error::text, y.child_id from tikku.entry y where y.run_id = l.id order by y.seq) y
+              -- What this statement inserts it does not see.
+              union all select l.next_seq, l.key, 'sleep', 'ok', 'null', null, null where l.slept
+            ) e
+        ) j on l.next_seq > 1 or l.slept;
 end $$;
 comment on function tikku.run_lease_plain is 'started, for those of the runs that are plain.';
 
@@ -726,8 +721,6 @@ declare
   v_ids uuid[];
   v_running uuid[];
   v_pending boolean;
-  v_slept uuid[];
-  v_now timestamptz;
   v_started int := 0;
 begin
   if exists (select 1 from tikku.run r where r.id = any(p_ids) and r.gate is not null) then
@@ -741,11 +734,7 @@ begin
   end loop;
   -- One fresh run alone is cheaper by run_dispatch: that statement is a large one to begin.
   if (array_length(v_ids, 1) > 1 or v_pending) and array_length(v_ids, 1) <= p_rows_max then
-    v_now := tikku.clock_fresh();
-    if v_pending then
-      v_slept := tikku.run_slept(v_runs, v_now);
-    end if;
-    for d in select * from tikku.run_lease_plain(v_runs, v_slept, p_inline_bytes, v_now) loop
+    for d in select * from tikku.run_lease_plain(v_runs, p_inline_bytes, tikku.clock_fresh()) loop
       return next d;
       v_started := v_started + 1;
       v_ids := array_remove(v_ids, d.id);
