@@ -28,6 +28,7 @@ mod run_desk;
 mod run_engine;
 mod run_events;
 mod run_faults;
+mod run_groups;
 mod run_messages;
 mod run_races;
 mod run_signals;

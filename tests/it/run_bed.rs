@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tikku_domain::destination::UrlPolicy;
 use tikku_domain::ids::RunId;
 use tikku_domain::publish::Rules;
-use tikku_domain::workflow::Op;
+use tikku_domain::workflow::{Dispatch, Op, Outcome, Settlement};
 use tikku_domain::{limits, workflow_reply};
 use tikku_platform::http::Http;
 use tikku_platform::queue::Queue;
@@ -88,7 +88,7 @@ impl Bed {
     pub async fn kicked(&self) -> Vec<RunId> {
         #[allow(irrefutable_let_patterns, reason = "there is a second kind of queue when Lambda's features are on")]
         let Queue::Memory(queues) = &self.ctx.queue else { panic!("the queue is in memory") };
-        Kick::runs(&tokio::time::timeout(Duration::from_secs(20), queues.runs.take(100)).await.expect("a kick"))
+        Kick::runs(&tokio::time::timeout(Duration::from_secs(60), queues.runs.take(100)).await.expect("a kick"))
     }
 
     /// Dispatches what is handed to the queue until a run is in this state.
@@ -181,6 +181,21 @@ pub fn parsed(ops: &Value) -> Vec<Op> {
     let policy = policy();
     let rules = Rules { policy: &policy, timeout_seconds_max: limits::TIMEOUT_SECONDS_MAX };
     workflow_reply::parse_checkpoint(json!({ "v": 1, "have": 0, "ops": ops }).to_string().as_bytes(), &rules).unwrap().ops
+}
+
+/// The end of a dispatch by a reply that does not go on in this process.
+pub fn replied(dispatch: &Dispatch, ops: &Value, tree: Option<&Value>) -> Settlement {
+    let over = |op: &Value| matches!(op["op"].as_str(), Some("done" | "fail"));
+    let (ends, steps): (Vec<Value>, Vec<Value>) = ops.as_array().unwrap().iter().cloned().partition(over);
+    let mut ops = parsed(&Value::Array(steps));
+    for end in ends {
+        let op = if end["op"] == "done" { "done" } else { "fail" };
+        let value = (op == "done").then(|| end["value"].to_string().into_bytes());
+        let error = (op == "fail").then(|| end["error"].to_string());
+        ops.push(Op { op, value, error, ..Default::default() });
+    }
+    let awaits = tree.map(Value::to_string);
+    Settlement { id: dispatch.id, fence: dispatch.fence, have: 0, outcome: Outcome::Reply, awaits, again: false, ops }
 }
 
 /// A reply by the protocol.

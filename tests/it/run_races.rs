@@ -8,13 +8,13 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 use tikku_domain::ids::RunId;
-use tikku_domain::workflow::{Dispatch, Outcome, Settlement};
+use tikku_domain::workflow::{Dispatch, Settlement};
 use tikku_domain::workflow_await::Tree;
 use tikku_store::{Checkpointed, Dispatched, Store};
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 
-use crate::run_bed::{Bed, checkpoint, done, parsed};
+use crate::run_bed::{Bed, checkpoint, done, replied};
 
 /// A transaction that holds a run's row and may change it before it lets go.
 struct Blocker(Client);
@@ -42,21 +42,6 @@ async fn lease(store: &Store, id: RunId) -> Option<Dispatch> {
     leased.into_iter().find_map(|one| if let Dispatched::Started(dispatch) = one { Some(*dispatch) } else { None })
 }
 
-/// The end of a dispatch by a reply that does not go on in this process.
-fn replied(dispatch: &Dispatch, ops: &Value, tree: Option<&Value>) -> Settlement {
-    let over = |op: &Value| matches!(op["op"].as_str(), Some("done" | "fail"));
-    let (ends, steps): (Vec<Value>, Vec<Value>) = ops.as_array().unwrap().iter().cloned().partition(over);
-    let mut ops = parsed(&Value::Array(steps));
-    for end in ends {
-        let op = if end["op"] == "done" { "done" } else { "fail" };
-        let value = (op == "done").then(|| end["value"].to_string().into_bytes());
-        let error = (op == "fail").then(|| end["error"].to_string());
-        ops.push(tikku_domain::workflow::Op { op, value, error, ..Default::default() });
-    }
-    let awaits = tree.map(Value::to_string);
-    Settlement { id: dispatch.id, fence: dispatch.fence, have: 0, outcome: Outcome::Reply, awaits, again: false, ops }
-}
-
 fn settle(bed: &Bed, settlement: Settlement) -> JoinHandle<Vec<Dispatched>> {
     let ctx = bed.ctx.clone();
     tokio::spawn(async move { ctx.store.run_settle(&[settlement]).await.unwrap() })
@@ -78,7 +63,7 @@ async fn signal(bed: &Bed, id: RunId, value: &'static str) -> JoinHandle<()> {
 /// Waits until so many statements wait for locks.
 async fn waiting(bed: &Bed, most: i64) {
     let sql = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-    for _ in 0..1000 {
+    for _ in 0..6_000 {
         if bed.client.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) >= most {
             return;
         }
