@@ -21,7 +21,7 @@ create type tikku.checkpointed as (
   verdict text, account_id uuid, seqs int[], keys text[], kinds text[], states text[], "values" bytea[], errors text[], child_ids uuid[], echo boolean[],
   seq int, more boolean, pause_requested boolean, lease_ms int, signals text, kick_ids uuid[], kick_waits bigint[], kick_messages boolean[]
 );
-comment on type tikku.checkpointed is 'ok with the entries that the endpoint does not have; or stale, unauthorized, missing, too_large.';
+comment on type tikku.checkpointed is 'ok with the entries that the endpoint does not have; echo when they are what it sent; or stale, unauthorized, missing, too_large.';
 
 create function tikku.run_token(p_secret bytea, p_fence bigint) returns text language sql immutable parallel safe as $$
   select p_fence::text || '.' || encode(sha256(p_secret || int8send(p_fence)), 'hex')
@@ -1343,32 +1343,32 @@ begin
       -- A stranger makes no names.
       where x.id = p_id and o.op = 'event' and tikku.run_token(c.secret, x.fence) = p_token;
   end if;
+  -- What nearly every checkpoint is: results of steps, from an endpoint that has read everything. Two statements, because each costs the same again as what it does:
+  -- what would make it another case is asked where the row is locked, by writing it.
+  if o_op <@ array['result', 'error'] then
+    update tikku.run x set next_seq = x.next_seq + v_count, planned = x.planned + v_count, idle = case when v_count > 0 then 0 else x.idle end, renewed_at = tikku.clock_fresh(),
+        bytes = x.bytes + (select coalesce(sum(coalesce(octet_length(o.value), octet_length(o.error), 0)), 0) from unnest(o_value, o_error) as o(value, error))
+      where x.id = p_id and x.state = 'running' and x.next_seq = p_have + 1 and x.planned < x.next_seq and x.planned + v_count <= 100000 and x.bytes < 939524096
+        and tikku.run_token((select c.secret from tikku.run_content c where c.account_id = x.account_id and c.run_id = x.id), x.fence) = p_token
+      returning x.account_id, x.fence, x.next_seq, x.renewed_at, x.pause_requested, x.lease_ms, tikku.signals_buffered(x.id) as signals into r;
+    if found then
+      insert into tikku.entry (run_id, seq, key, kind, state, value, error, attempt, fence, at, duration_ms, ai)
+        select p_id, p_have + o.n, o.key, o.kind, case when o.op = 'result' then 'ok' else 'error' end, o.value, o.error::json, o.attempt, r.fence, r.renewed_at, o.ms, o.ai::json
+          from unnest(o_op, o_key, o_kind, o_value, o_error, o_ms, o_attempt, o_ai) with ordinality as o(op, key, kind, value, error, ms, attempt, ai, n)
+        on conflict (run_id, key) do nothing;
+      get diagnostics v_new = row_count;
+      if v_new = v_count then
+        return row('echo', r.account_id, null, null, null, null, null, null, null, null, r.next_seq - 1, false, r.pause_requested, r.lease_ms, r.signals, null, null, null)::tikku.checkpointed;
+      end if;
+      -- Some were recorded before: the careful way counts each.
+      delete from tikku.entry e where e.run_id = p_id and e.seq > p_have;
+      update tikku.run x set next_seq = p_have + 1, planned = x.planned - v_count,
+          bytes = x.bytes - (select coalesce(sum(coalesce(octet_length(o.value), octet_length(o.error), 0)), 0) from unnest(o_value, o_error) as o(value, error))
+        where x.id = p_id;
+    end if;
+  end if;
   select x.*, c.secret into r from tikku.run x join tikku.run_content c on c.account_id = x.account_id and c.run_id = x.id where x.id = p_id for update of x;
   v_now := tikku.clock_fresh();
-  -- What nearly every checkpoint is: results of steps, from an endpoint that has read everything. Few statements, because each costs the same again as what it does.
-  if r.state = 'running' and p_have = r.next_seq - 1 and r.planned < r.next_seq and tikku.run_token(r.secret, r.fence) = p_token and o_op <@ array['result', 'error']
-    and r.planned + v_count <= 100000 and r.bytes < 939524096 then
-    insert into tikku.entry (run_id, seq, key, kind, state, value, error, attempt, fence, at, duration_ms, ai)
-      select p_id, r.next_seq - 1 + o.n, o.key, o.kind, case when o.op = 'result' then 'ok' else 'error' end, o.value, o.error::json, o.attempt, r.fence, v_now, o.ms, o.ai::json
-        from unnest(o_op, o_key, o_kind, o_value, o_error, o_ms, o_attempt, o_ai) with ordinality as o(op, key, kind, value, error, ms, attempt, ai, n)
-      on conflict (run_id, key) do nothing;
-    get diagnostics v_new = row_count;
-  end if;
-  if v_new < v_count then
-    -- Some were recorded before: the careful way counts each.
-    delete from tikku.entry e where e.run_id = p_id and e.seq >= r.next_seq;
-  elsif v_new is not null then
-    update tikku.run x set next_seq = x.next_seq + v_count, planned = x.planned + v_count, idle = case when v_count > 0 then 0 else x.idle end,
-        bytes = x.bytes + (select coalesce(sum(coalesce(octet_length(o.value), octet_length(o.error), 0)), 0) from unnest(o_value, o_error) as o(value, error)),
-        renewed_at = v_now
-      where x.id = p_id
-      returning 'ok', x.account_id, array(select r.next_seq - 1 + n from generate_series(1, v_count) n), o_key, o_kind,
-        array(select case when o = 'result' then 'ok' else 'error' end from unnest(o_op) o), array_fill(null::bytea, array[v_count]), o_error,
-        array_fill(null::uuid, array[v_count]), array(select o = 'result' from unnest(o_op) o), x.next_seq - 1, false, x.pause_requested, x.lease_ms,
-        tikku.signals_buffered(p_id), null, null, null
-      into a;
-    return a;
-  end if;
   if r.id is null then
     a.verdict := 'missing';
     return a;
@@ -1431,7 +1431,7 @@ begin
   end if;
   return a;
 end $$;
-comment on function tikku.run_checkpoint is 'ok with new entries; stale, unauthorized, missing or too_large: nothing was recorded.';
+comment on function tikku.run_checkpoint is 'ok with new entries; echo when these are the ops themselves, up to seq; stale, unauthorized, missing or too_large: nothing was recorded.';
 
 create function tikku.run_journal(p_id uuid, p_token text, p_after int, p_bytes_max int) returns tikku.checkpointed language plpgsql stable as $$
 declare

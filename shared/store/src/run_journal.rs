@@ -2,7 +2,7 @@
 
 use tikku_domain::ids::{AccountId, MessageId, RunId, WakeId};
 use tikku_domain::limits::{JOURNAL_PAGE_BYTES_MAX, WINDOW_MS};
-use tikku_domain::workflow::{Journal, Op};
+use tikku_domain::workflow::{Entry, Journal, Op};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
@@ -71,7 +71,8 @@ impl Store {
         params.push((&window_ms, Type::INT8));
         let row = self.row(CHECKPOINT, &params).await?;
         Ok(match row.get("verdict") {
-            "ok" => Checkpointed::Taken(Box::new(taken(&row)?)),
+            "ok" => Checkpointed::Taken(Box::new(taken(&row, journal(&row)?))),
+            "echo" => Checkpointed::Taken(Box::new(taken(&row, echoed(ops, row.get("seq"))))),
             "stale" => Checkpointed::Stale,
             "unauthorized" => Checkpointed::Unauthorized,
             "missing" => Checkpointed::Missing,
@@ -95,7 +96,23 @@ impl Store {
     }
 }
 
-fn taken(row: &Row) -> Result<CheckpointTaken, StoreError> {
+/// The entries that these results became, the last of them with this seq.
+fn echoed(ops: &[Op], seq: i32) -> Journal {
+    let entry = |(seq, op): (i32, &Op)| Entry {
+        seq,
+        key: op.key.clone().unwrap_or_default(),
+        kind: op.kind.unwrap_or_default().to_owned(),
+        state: if op.op == "result" { "ok" } else { "error" }.to_owned(),
+        value: None,
+        error: op.error.clone(),
+        child: None,
+        echo: op.op == "result",
+    };
+    let first = seq - i32::try_from(ops.len()).unwrap_or(0) + 1;
+    Journal { entries: (first..).zip(ops).map(entry).collect(), seq, more: false }
+}
+
+fn taken(row: &Row, journal: Journal) -> CheckpointTaken {
     let account = AccountId(row.get("account_id"));
     let ids = row.get::<_, Option<Vec<uuid::Uuid>>>("kick_ids").unwrap_or_default();
     let waits = row.get::<_, Option<Vec<i64>>>("kick_waits").unwrap_or_default();
@@ -104,11 +121,11 @@ fn taken(row: &Row) -> Result<CheckpointTaken, StoreError> {
         let id: WakeId = if message { MessageId(id).into() } else { RunId(id).into() };
         Kick::new(id, wait_ms.unsigned_abs(), account)
     };
-    Ok(CheckpointTaken {
-        journal: journal(row)?,
+    CheckpointTaken {
+        journal,
         signals: row.get::<_, Option<String>>("signals").unwrap_or_else(|| "[]".to_owned()),
         pause_requested: row.get("pause_requested"),
         lease_ms: i64::from(row.get::<_, i32>("lease_ms")),
         kicks: ids.into_iter().zip(waits).zip(messages).map(kick).collect(),
-    })
+    }
 }
