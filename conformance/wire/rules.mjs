@@ -9,16 +9,23 @@ export const LEVELS_MAX = 32;
 export const TERMINAL = new Set(["done", "fail", "continueAsNew", "diverged", "unserved"]);
 
 const KEY = /^([^\u0000-\u001f\u007f-\u009f]{1,200})#(0|[1-9][0-9]{0,8})$/u;
-const PLAIN = /^[^\u0000-\u001f\u007f-\u009f]{1,128}$/u;
+const PLAIN = /^[^\u0000-\u001f\u007f-\u009f]+$/u;
+const KEY_ID = /^key_[0-9a-f]{32}$/;
+const ROLES = ["admin", "publish", "read"];
 const NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$/;
 const RETRY_MS_MAX = 31_536_000_000;
 const SLEEP_MS_MAX = 315_360_000_000;
+const UNTIL_MS_MAX = 253_402_300_799_999;
+const MATCH_BYTES_MAX = 16 * 1024;
+const SHOWN_BYTES_MAX = 64 * 1024;
+const VALUE_LEVELS_MAX = 128;
 
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 const isText = (value) => typeof value === "string" && value.length > 0;
-const isPlain = (value) => typeof value === "string" && PLAIN.test(value);
-const isId = (value) => isText(value) && [...value].length <= 255;
-const isSchema = (value) => isObject(value) || typeof value === "boolean";
+const isPlain = (value, max = 128) => typeof value === "string" && PLAIN.test(value) && [...value].length <= max;
+const isShallow = (value, bytes) => value === undefined || (Buffer.byteLength(JSON.stringify(value)) <= bytes && depth(value) <= VALUE_LEVELS_MAX);
+const depth = (value) => (typeof value === "object" && value !== null ? 1 + Math.max(0, ...Object.values(value).map(depth)) : 0);
+const isSchema = (value) => (isObject(value) || typeof value === "boolean") && isShallow(value, SHOWN_BYTES_MAX);
 const isCount = (value, max = Number.MAX_SAFE_INTEGER) => Number.isInteger(value) && value >= 0 && value <= max;
 
 /** Says whether this is a key: a step's name, `#` and its occurrence. */
@@ -32,22 +39,26 @@ export function isWorkflowName(value) {
 }
 
 const optional = (rule) => (value) => value === undefined || rule(value);
-const version = (value) => isText(value) && [...value].length <= 64;
+const version = (value) => isPlain(value, 64);
 const timeout = optional((value) => isCount(value, SLEEP_MS_MAX));
 const any = () => true;
 
 function isError(value, depth = 0) {
-  return isObject(value) && typeof value.name === "string" && typeof value.message === "string" && depth < 64
-    && ["stack", "code", "runId"].every((field) => value[field] === undefined || typeof value[field] === "string")
+  return isObject(value) && ["name", "message"].every((field) => typeof value[field] === "string" && !value[field].includes("\0")) && depth < 64
+    && ["stack", "runId"].every((field) => value[field] === undefined || typeof value[field] === "string")
+    && ["undefined", "string", "number"].includes(typeof value.code)
     && (value.cause === undefined || value.cause === null || isError(value.cause, depth + 1));
 }
 
-const isMatch = (value) => isObject(value) && Object.keys(value).length <= 10
-  && Object.keys(value).every((path) => path === "data" || path.startsWith("data."));
+const isPath = (path) => isPlain(path, 200) && path.split(".").every((part, at) => (at === 0 ? part === "data" : part !== ""));
+const isMatch = (value) => isObject(value) && Object.keys(value).length <= 10 && Object.keys(value).every(isPath) && isShallow(value, MATCH_BYTES_MAX);
+const isListOf = (fits) => (list) => Array.isArray(list) && list.length <= 100 && list.every((one) => typeof one === "string" && fits(one));
+const POLICY = { roles: isListOf((role) => ROLES.includes(role)), keys: isListOf((key) => KEY_ID.test(key)), notInitiator: (flag) => typeof flag === "boolean" };
 const isPolicy = (value) => isObject(value)
-  && ["roles", "keys"].every((list) => value[list] === undefined || (Array.isArray(value[list]) && value[list].every(isText)))
-  && (value.notInitiator === undefined || typeof value.notInitiator === "boolean");
-const isAi = (value) => isObject(value) && typeof value.model === "string" && isCount(value.inputTokens) && isCount(value.outputTokens)
+  && Object.entries(value).every(([field, given]) => Object.hasOwn(POLICY, field) && POLICY[field](given))
+  && !(["roles", "keys"].some((list) => value[list]) && ["roles", "keys"].every((list) => !value[list]?.length));
+const isTitle = (value) => typeof value === "string" && [...value].length <= 500 && !value.includes("\0");
+const isAi = (value) => isObject(value) && typeof value.model === "string" && [...value.model].length <= 200 && !value.model.includes("\0") && isCount(value.inputTokens) && isCount(value.outputTokens)
   && (value.costUsd === undefined || value.costUsd === null || (typeof value.costUsd === "number" && value.costUsd >= 0));
 const isRetry = (value) => isObject(value) && isCount(value.afterMs, RETRY_MS_MAX)
   && ["free", "resetMs"].every((flag) => value[flag] === undefined || typeof value[flag] !== "object");
@@ -63,12 +74,12 @@ const outcome = { key: isKey, ms: optional((ms) => typeof ms === "number" && ms 
 const OPS = {
   result: { ...outcome, value: any },
   error: { ...outcome, error: isError, retry: optional(isRetry) },
-  sleep: { key: isKey, forMs: optional((ms) => isCount(ms, SLEEP_MS_MAX)), untilMs: optional((ms) => isCount(ms)) },
+  sleep: { key: isKey, forMs: optional((ms) => isCount(ms, SLEEP_MS_MAX)), untilMs: optional((ms) => isCount(ms, UNTIL_MS_MAX)) },
   signal: { key: isKey, name: isPlain, timeoutMs: timeout },
   event: { key: isKey, name: isPlain, match: optional(isMatch), timeoutMs: timeout },
-  child: { key: isKey, workflow: isWorkflowName, input: any, version: optional(version), id: optional(isId) },
+  child: { key: isKey, workflow: isWorkflowName, input: any, version: optional(version), id: optional((id) => isPlain(id, 255)) },
   approval: { key: isKey, policy: optional(isPolicy), schema: optional(isSchema), timeoutMs: timeout,
-    title: optional((text) => typeof text === "string"), detail: any },
+    title: optional(isTitle), detail: (value) => isShallow(value, SHOWN_BYTES_MAX) },
   fetch: { key: isKey, request: isCallRequest },
   publish: { key: isKey, message: isObject },
   done: { value: any },

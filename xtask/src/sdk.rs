@@ -1,5 +1,5 @@
 //! The SDKs and the protocol between them and the engine: their own tests, their packages, and the conformance kit against each endpoint
-//! in each mode and against `tikku dev`.
+//! in each mode and against `tikku dev`, under Node, in workerd and under Bun.
 //!
 //! Stage: tests. Out of scope: what the kit checks (`conformance/README.md`); the engine's own tests (`tests/`).
 
@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::env::{Env, capture, describe, run};
 use crate::suites::{self, Tally};
-use crate::tools;
+use crate::{tools, wasm};
 
 const TYPESCRIPT: &str = "sdk/typescript";
 const MODES: [&str; 3] = ["each", "batched", "return"];
@@ -25,6 +25,7 @@ const START_MAX: Duration = Duration::from_secs(60);
 /// Everything about the SDKs.
 pub fn test(env: &Env) -> Result<Tally> {
     tools::postgres(env)?;
+    tools::node(env)?;
     tools::npm_packages(env, &env.root.join(TYPESCRIPT))?;
     tools::npm_packages(env, &env.root.join("conformance"))?;
     run(env.command("cargo").args(["build", "--quiet", "--package", "tikku-cli"]))?;
@@ -39,6 +40,7 @@ pub fn test(env: &Env) -> Result<Tally> {
         "endpoint of the Rust SDK",
         run(env.command("cargo").args(["build", "--quiet", "--package", "tikku", "--example", "conformance"])),
     );
+    tally.add("endpoint of the Rust SDK in workers-rs", worker(env));
     conformance(env, &mut tally);
     tally.join("examples", examples(env));
     Ok(tally)
@@ -48,6 +50,12 @@ fn rust(env: &Env, selection: &[&str]) -> Result<Tally> {
     let mut command = env.command("cargo");
     command.args(["test", "--no-fail-fast", "--package", "tikku"]).args(selection);
     suites::cargo_test(suites::environment(env, &mut command))
+}
+
+/// Compiles the Rust SDK for Workers, with its `Serve` in a fetch handler.
+fn worker(env: &Env) -> Result<()> {
+    let mut check = wasm::toolchain(env)?.command(env, "cargo")?;
+    run(check.args(["check", "--quiet", "--package", "tikku", "--example", "worker", "--target", wasm::TARGET]))
 }
 
 /// The TypeScript SDK, built: what examples and integration tests serve their workflows with.
@@ -79,18 +87,33 @@ fn conformance(env: &Env, tally: &mut Tally) {
     };
     let engine = ["--engine", &dev.url, "--key", &dev.key];
     tally.join("conformance of `tikku dev`", kit(env, &[&["endpoint.mjs", "--secret", &dev.secret], &engine[..]].concat()));
+    let both = |program: fn(&Env) -> Command, mode| {
+        let endpoint = endpoint(suites::environment(env, &mut program(env)), &dev.secret, mode)?;
+        let url = endpoint.listening()?;
+        kit(env, &[&["both.mjs", "--endpoint", &url], &engine[..]].concat())
+    };
     for (language, program, mode) in each() {
-        let done = endpoint(&mut program(env), &dev.secret, mode).and_then(|endpoint| {
-            let url = endpoint.listening()?;
-            kit(env, &[&["both.mjs", "--endpoint", &url], &engine[..]].concat())
-        });
-        tally.join(&format!("the {language} SDK with `tikku dev`, mode {mode}"), done);
+        tally.join(&format!("the {language} SDK with `tikku dev`, mode {mode}"), both(program, mode));
     }
+    tally.join("the TypeScript SDK in workerd with `tikku dev`", both(workers_endpoint, "each"));
+    tally.join("the TypeScript SDK under Bun with `tikku dev`", both(bun_endpoint, "each"));
 }
 
 fn typescript_endpoint(env: &Env) -> Command {
     let mut command = env.command("node");
     command.arg(format!("{TYPESCRIPT}/conformance-endpoint.mjs"));
+    command
+}
+
+fn workers_endpoint(env: &Env) -> Command {
+    let mut command = env.command("node");
+    command.arg(format!("{TYPESCRIPT}/conformance/workers.mjs"));
+    command
+}
+
+fn bun_endpoint(env: &Env) -> Command {
+    let mut command = env.command(env.root.join("conformance/node_modules/.bin/bun"));
+    command.arg(format!("{TYPESCRIPT}/conformance/bun.mjs"));
     command
 }
 

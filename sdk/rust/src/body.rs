@@ -15,12 +15,17 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use crate::failure::{Failure, StepError};
+use crate::checks;
+use crate::failure::{Failure, StepError, fit};
 use crate::journal::{Asked, Finish, Settled};
 use crate::leaf::{Leaf, Turn};
 use crate::retry::{Backoff, Retry};
 use crate::run_info::{Shared, lock};
 use crate::wire::{AiUsage, Execution, Op, raw};
+
+/// Most characters of a model's name, and the highest cost of one call.
+const MODEL_CHARS_MAX: usize = 200;
+const COST_USD_MAX: f64 = 1e9;
 
 /// What a step body may know of its execution.
 #[derive(Clone, Debug)]
@@ -47,7 +52,10 @@ impl StepContext {
 
     /// Notes what the call of a model used. The last note counts; it is kept when the step fails, too.
     pub fn record_usage(&self, usage: AiUsage) {
-        *lock(&self.usage) = Some(usage);
+        // What is only shown is cleaned, not refused: the call has its price already.
+        let model = fit(&usage.model).chars().take(MODEL_CHARS_MAX).collect();
+        let cost_usd = usage.cost_usd.filter(|cost| (0.0..=COST_USD_MAX).contains(cost));
+        *lock(&self.usage) = Some(AiUsage { model, cost_usd, ..usage });
     }
 }
 
@@ -145,11 +153,11 @@ impl<'a, T: Serialize + DeserializeOwned + Send + 'a> Run<'a, T> {
 
 /// Writes a result, and refuses one that a replay would not give back: NaN becomes null, maps may have keys that are no text.
 fn record<T: Serialize + DeserializeOwned>(value: &T, bytes_max: usize) -> Result<Box<RawValue>, StepError> {
-    let fault = |error: serde_json::Error| StepError::NonRetriable(Failure::new("ResultNotJson", error.to_string()));
+    let fault = |error: serde_json::Error| StepError::NonRetriable(checks::not_recordable("the result", &error));
     let json = raw(value).map_err(fault)?;
     if json.get().len() > bytes_max {
-        let message = format!("the result has {} bytes of JSON, the most is {bytes_max}", json.get().len());
-        return Err(StepError::NonRetriable(Failure::new("ResultTooLarge", message)));
+        let message = format!("the result has {} bytes of JSON; {bytes_max} are allowed", json.get().len());
+        return Err(StepError::NonRetriable(checks::too_large(message)));
     }
     serde_json::from_str::<T>(json.get()).map_err(fault)?;
     Ok(json)

@@ -17,6 +17,7 @@ use serde_json::value::RawValue;
 
 use crate::body::panic_text;
 use crate::checkpoint::Checkpoint;
+use crate::checks;
 use crate::failure::Failure;
 use crate::link::{Link, Refusal};
 use crate::run_info::{Shared, lock};
@@ -186,7 +187,9 @@ impl Drive {
         match read.await {
             Some(Ok(page)) => self.shared.journal().absorb(page),
             Some(Err(Refusal::Stale)) => return Some(self.silent()),
-            Some(Err(Refusal::Unacceptable(detail))) => return Some(End::Broken(format!("the engine refused a journal page: {detail}"))),
+            Some(Err(Refusal::TooLarge(detail) | Refusal::Unacceptable(detail))) => {
+                return Some(End::Broken(format!("the engine refused a journal page: {detail}")));
+            }
             None => return Some(self.reply(None, false)),
         }
         None
@@ -308,6 +311,11 @@ impl Drive {
                 drop(journal);
                 return Some(self.reply(None, false));
             }
+            // Nothing more can be recorded, and what was not is no reason to try for ever.
+            Err(Refusal::TooLarge(detail)) => {
+                let last = op(&Op::Fail { error: &checks::too_large(detail) });
+                return Some(End::Reply(report(journal.have, &[last], None)));
+            }
             Err(Refusal::Stale) => {}
         }
         drop(journal);
@@ -359,8 +367,8 @@ impl Drive {
         let bytes_max = self.shared.result_bytes_max;
         let output = match output {
             Some(Ok(value)) if value.get().len() > bytes_max => {
-                let message = format!("the output has {} bytes of JSON, the most is {bytes_max}", value.get().len());
-                Some(Err(Failure::new("OutputTooLarge", message)))
+                let message = format!("the output has {} bytes of JSON; {bytes_max} are allowed", value.get().len());
+                Some(Err(checks::too_large(message)))
             }
             other => other,
         };

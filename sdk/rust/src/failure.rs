@@ -14,6 +14,8 @@ use serde_json::Value;
 pub const FAILURE_BYTES_MAX: usize = 64 * 1024;
 type BoxError = Box<dyn StdError + Send + Sync>;
 
+/// Deepest nesting that the engine keeps.
+const LEVELS_MAX: usize = 128;
 /// Most causes that are kept below an error.
 const CAUSES_MAX: usize = 16;
 
@@ -49,7 +51,7 @@ pub struct FailureParts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stack: Option<String>,
     /// What a program can branch on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "code")]
     pub code: Option<String>,
     /// More, as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -60,6 +62,29 @@ pub struct FailureParts {
     /// The child run that failed or was cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_id: Option<String>,
+}
+
+/// A code is text here; programs in other languages have numbers, too.
+fn code<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::Null => None,
+        Value::String(code) => Some(code),
+        other => Some(other.to_string()),
+    })
+}
+
+/// Text without U+0000, which the engine does not keep.
+pub(crate) fn fit(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+/// How deep arrays and objects go in a value.
+fn levels(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(levels).max().unwrap_or(0),
+        Value::Object(members) => 1 + members.values().map(levels).max().unwrap_or(0),
+        _ => 0,
+    }
 }
 
 fn unnamed() -> String {
@@ -109,8 +134,20 @@ impl Failure {
         failure
     }
 
+    /// How deep its JSON goes.
+    fn levels(&self) -> usize {
+        1 + self.data.as_ref().map_or(0, levels).max(self.cause.as_ref().map_or(0, Self::levels))
+    }
+
     /// Shortens it to what the protocol allows: stacks first, then data and long texts, then causes.
     pub(crate) fn fitted(mut self) -> Self {
+        let mut next = Some(&mut self);
+        while let Some(one) = next {
+            for text in [&mut one.0.name, &mut one.0.message] {
+                *text = fit(text);
+            }
+            next = one.0.cause.as_mut();
+        }
         let cuts: [fn(&mut Failure); 4] = [
             |one| one.stack.iter_mut().for_each(|stack| shorten(stack, 2048)),
             |one| one.stack = None,
@@ -123,7 +160,7 @@ impl Failure {
             |one| one.cause = None,
         ];
         for cut in cuts {
-            if serde_json::to_vec(&self).is_ok_and(|json| json.len() <= FAILURE_BYTES_MAX) {
+            if self.levels() <= LEVELS_MAX && serde_json::to_vec(&self).is_ok_and(|json| json.len() <= FAILURE_BYTES_MAX) {
                 break;
             }
             let mut next = Some(&mut self);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use crate::checks;
 use crate::failure::Failure;
 use crate::journal::{Asked, Key, Phase, Settled};
 use crate::run_info::Shared;
@@ -60,10 +61,10 @@ fn refusal(key: &str, in_body: bool) -> Option<Failure> {
     let name = key.rsplit_once('#').map_or(key, |(name, _)| name);
     if in_body {
         let message = format!("step {name:?} is inside the body of another step: steps stand side by side in the workflow function");
-        return Some(Failure::new("NestedStep", message));
+        return Some(checks::invalid_step(message));
     }
     let fits = (1..=200).contains(&name.chars().count()) && !name.chars().any(char::is_control);
-    (!fits).then(|| Failure::new("StepName", format!("a step's name has 1 to 200 characters, none of them a control character: {name:?}")))
+    (!fits).then(|| checks::invalid_step(format!("a step's name has 1 to 200 characters, none of them a control character: {name:?}")))
 }
 
 impl Drop for Leaf {

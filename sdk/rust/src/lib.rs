@@ -39,6 +39,7 @@ mod all;
 mod body;
 mod calls;
 mod checkpoint;
+mod checks;
 mod client;
 mod drive;
 mod failure;

@@ -23,7 +23,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 pub enum Refusal {
     /// Another dispatch or a verb came in between, or the run is over: stop.
     Stale,
-    /// It does not take this request (413, 422), with what it said.
+    /// The run has all that it may have (413), with what it said: no request of ours is too large by itself.
+    TooLarge(String),
+    /// It does not take this request (422), with what it said.
     Unacceptable(String),
 }
 
@@ -86,11 +88,18 @@ fn busy(response: &Response<Bytes>) -> Result<Option<Duration>, Refusal> {
     match response.status() {
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {}
         status if status.is_server_error() => {}
-        StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY | StatusCode::BAD_REQUEST => {
+        StatusCode::PAYLOAD_TOO_LARGE => return Err(Refusal::TooLarge(detail(response.body()))),
+        StatusCode::UNPROCESSABLE_ENTITY | StatusCode::BAD_REQUEST => {
             return Err(Refusal::Unacceptable(String::from_utf8_lossy(response.body()).into_owned()));
         }
         _ => return Err(Refusal::Stale),
     }
     let seconds = response.headers().get("retry-after").and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
     Ok(seconds.map(Duration::from_secs))
+}
+
+/// What a problem document says.
+fn detail(body: &[u8]) -> String {
+    let problem: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    problem["detail"].as_str().unwrap_or("the engine found it too large").to_owned()
 }

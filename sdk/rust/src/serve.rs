@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::checkpoint::Checkpoint;
+use crate::checks;
 use crate::drive::{Drive, End, op, report};
 use crate::host::{Host, SharedHost};
 use crate::journal::Journal;
@@ -37,6 +38,9 @@ pub enum ServeError {
     /// Two workflows of the same name and version, or more than 1,000.
     #[error("workflow {0:?} is there twice, or there are more than 1,000")]
     Twice(String),
+    /// A policy, a trigger or a version that no app could be registered with: the workflow, and what is allowed.
+    #[error("workflow {0:?}: {1}")]
+    Policy(String, String),
     /// There is no HTTP client.
     #[error("no host: {0}")]
     Host(String),
@@ -100,6 +104,7 @@ impl ServeBuilder {
             if !is_name || !(1..=64).contains(&version.chars().count()) {
                 return Err(ServeError::Name(format!("{name} {version}")));
             }
+            checks::definition(workflow).map_err(|rule| ServeError::Policy(format!("{name} {version}"), rule))?;
             if !known.insert((name, version)) || known.len() > WORKFLOWS_MAX {
                 return Err(ServeError::Twice(format!("{name} {version}")));
             }

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::all::All;
 use crate::body::{Run, StepContext};
 use crate::calls::{Fetch, FetchPlan, FetchWait, PublishWait, publish_plan};
+use crate::checks;
 use crate::failure::{Failure, StepError};
 use crate::message::Message;
 use crate::retry::millis;
@@ -18,7 +19,7 @@ use crate::run_info::{Again, RunInfo, Shared, lock};
 use crate::waits::{
     self, Approval, ApprovalPlan, Child, ChildPlan, Event, EventPlan, EventWait, Signal, SignalPlan, Sleep, SleepPlan, Wait,
 };
-use crate::wire::raw;
+use crate::wire::Op;
 use crate::workflow::WorkflowName;
 
 /// The steps of a run. Clones are the same one.
@@ -124,7 +125,7 @@ impl Step {
     pub fn invoke<I: Serialize, O: DeserializeOwned>(&self, name: &str, workflow: impl Into<WorkflowName<I, O>>, input: I) -> Child<O> {
         let plan = match serde_json::to_value(input) {
             Ok(input) => Ok(ChildPlan { workflow: workflow.into().as_str().to_owned(), input, version: None, id: None }),
-            Err(error) => Err(Failure::new("InputNotJson", error.to_string())),
+            Err(error) => Err(checks::not_recordable(&format!("the input of step {name}"), &error)),
         };
         Wait::new(&self.0, name, plan, waits::value)
     }
@@ -164,7 +165,7 @@ impl Step {
     /// Ends this run and begins a new one of the same workflow: for runs that would have endless journals. It never returns.
     ///
     /// # Errors
-    /// A [`Failure`] if the input is no JSON.
+    /// A [`Failure`] if the input is no JSON or larger than a value may be, or the version is none.
     pub async fn continue_as_new<T>(&self, input: impl Serialize) -> Result<T, Failure> {
         self.begin_anew(input, None).await
     }
@@ -172,13 +173,15 @@ impl Step {
     /// Like [`continue_as_new`](Self::continue_as_new), in another version.
     ///
     /// # Errors
-    /// A [`Failure`] if the input is no JSON.
+    /// A [`Failure`] if the input is no JSON or larger than a value may be, or the version is none.
     pub async fn continue_as_new_in<T>(&self, version: &str, input: impl Serialize) -> Result<T, Failure> {
         self.begin_anew(input, Some(version.to_owned())).await
     }
 
     async fn begin_anew<T>(&self, input: impl Serialize, version: Option<String>) -> Result<T, Failure> {
-        let input = raw(&input).map_err(|error| Failure::new("InputNotJson", error.to_string()))?;
+        let input = checks::written("the input of the next run", &input)?;
+        let next = Op::ContinueAsNew { input: &input, version: version.as_deref() };
+        checks::last("the next run", &crate::drive::op(&next))?;
         *lock(&self.0.again) = Some(Again { input, version });
         std::future::pending().await
     }

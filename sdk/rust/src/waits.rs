@@ -14,12 +14,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::checks;
 use crate::failure::Failure;
 use crate::journal::{Asked, Settled};
 use crate::leaf::{Leaf, Turn};
 use crate::retry::millis;
 use crate::run_info::Shared;
-use crate::wire::raw;
 
 /// An op that plans a step: its kind and its fields.
 pub trait Plan: Serialize + Send {
@@ -72,7 +72,9 @@ impl<P: Plan, T> Wait<P, T> {
 
     fn op(&self, key: &str) -> Result<Box<RawValue>, Failure> {
         let plan = self.plan.as_ref().map_err(Clone::clone)?;
-        raw(&Keyed { op: P::KIND, key, plan }).map_err(|error| Failure::new("NotJson", error.to_string()))
+        let op = checks::written(&format!("what step {key} asks for"), &Keyed { op: P::KIND, key, plan })?;
+        checks::plan(key, &op)?;
+        Ok(op)
     }
 }
 
@@ -95,7 +97,7 @@ impl<P: Plan, T> Future for Wait<P, T> {
 pub fn value<T: DeserializeOwned>(settled: Settled) -> Result<T, Failure> {
     match settled {
         Settled::Value(json) => serde_json::from_str(json.get())
-            .map_err(|error| Failure::new("ValueMismatch", format!("the recorded value has another type: {error}"))),
+            .map_err(|error| Failure::new("InvalidValue", format!("the recorded value has another type: {error}"))),
         Settled::Failure(failure) => Err(failure),
         Settled::Timeout => Err(Failure::new("Timeout", "the time is over")),
         Settled::Own => Err(Failure::new("Protocol", "the record of a wait has no value")),

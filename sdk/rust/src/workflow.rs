@@ -16,10 +16,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::checks;
 use crate::failure::Failure;
 use crate::retry::Retry;
 use crate::step::Step;
-use crate::wire::raw;
 
 /// What the workflow function gives, for any input and output.
 pub type Work = BoxFuture<'static, Result<Box<RawValue>, Failure>>;
@@ -151,7 +151,7 @@ fn attempts<S: serde::Serializer>(retry: &Retry, serializer: S) -> Result<S::Ok,
 impl Workflow {
     /// A workflow of version `"1"`. The name has 1 to 128 characters of `A-Z a-z 0-9 . _ -` and does not begin with a full stop.
     ///
-    /// An input that does not fit the type fails the run (`InvalidInput`) before the function is called.
+    /// An input that does not fit the type fails the run (`InvalidValue`) before the function is called.
     pub fn new<I, O, F, W>(name: impl Into<WorkflowName<I, O>>, function: F) -> Self
     where
         I: DeserializeOwned + Send + 'static,
@@ -162,8 +162,8 @@ impl Workflow {
         let begin = move |step: Step, input: &RawValue| -> Work {
             let work = serde_json::from_str::<I>(input.get()).map(|input| function(step, input));
             Box::pin(async move {
-                let output = work.map_err(|error| Failure::new("InvalidInput", error.to_string()))?.await?;
-                raw(&output).map_err(|error| Failure::new("OutputNotJson", error.to_string()))
+                let output = work.map_err(|error| Failure::new("InvalidValue", format!("the input is not valid: {error}")))?.await?;
+                checks::written("the output", &output)
             })
         };
         Self {

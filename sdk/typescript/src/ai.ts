@@ -1,5 +1,7 @@
 // What step.ai knows about providers: how they say "too many requests", and where they put their token counts.
 
+import { fit } from "./text.js";
+
 /** US dollars per million tokens. There is no built-in list: prices change, so they are yours to give. */
 export interface Price {
   inputPerMillion: number;
@@ -17,6 +19,7 @@ export interface AiUsage {
 }
 
 const THROTTLED = new Set([429, 503, 529]);
+const COST_MAX = 1e9;
 const WAIT_MAX_MS = 31_536_000_000;
 
 /** Whether a provider asks to come back later, and after how long if it says so. Undefined: another error. */
@@ -97,11 +100,16 @@ function reset(text: string | undefined, now: number): number | undefined {
 export function aiUsage(value: unknown, own?: (value: never) => Partial<AiUsage> | undefined, prices?: Prices): AiUsage | undefined {
   const found = { ...shown(value), ...own?.(value as never) };
   if (found.model === undefined && found.inputTokens === undefined && found.outputTokens === undefined) return undefined;
-  const usage: AiUsage = { model: String(found.model ?? "unknown"), inputTokens: whole(found.inputTokens), outputTokens: whole(found.outputTokens) };
+  const usage: AiUsage = { model: named(found.model), inputTokens: whole(found.inputTokens), outputTokens: whole(found.outputTokens) };
   const price = prices && priceOf(usage.model, prices);
   const cost = found.costUsd ?? (price && (usage.inputTokens * price.inputPerMillion + usage.outputTokens * price.outputPerMillion) / 1e6);
-  if (cost !== undefined && Number.isFinite(cost)) usage.costUsd = cost;
+  if (cost !== undefined && cost >= 0 && cost <= COST_MAX) usage.costUsd = cost;
   return usage;
+}
+
+// What is only shown is shortened and cleaned, not refused: the answer has its price already.
+function named(model: unknown): string {
+  return fit([...fit(String(model ?? "unknown"))].slice(0, 200).join(""));
 }
 
 function shown(value: unknown): Partial<AiUsage> {

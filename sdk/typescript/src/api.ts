@@ -449,7 +449,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists messages, newest first. */
+        /** Lists messages, newest first. A page looks at 5,000 messages at most: one that ends there is `partial`, and its cursor goes on. */
         get: operations["listMessages"];
         put?: never;
         /** Publishes a message, or one for each endpoint of a fanout. */
@@ -494,6 +494,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/messages/counts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Counts messages in each status, or in the one that is asked for, up to 10,000 each; `more` says that there may be more. Without other filters a
+         *     count below 10,000 is exact, but when more than 10,000 messages failed, or were cancelled, or are about to be pushed. With filters the newest
+         *     5,000 messages are looked at (of the fanout, or schedule, or of the status if it is scheduled, retrying, failed or cancelled).
+         */
+        get: operations["countMessages"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/messages/{id}": {
         parameters: {
             query?: never;
@@ -501,7 +522,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Shows a message with every attempt. */
+        /**
+         * Shows a message with every attempt. The headers of a push are those of the message, `webhook-id` (its id), `webhook-timestamp` and `webhook-signature`; the latter two differ
+         *     from attempt to attempt and are not kept.
+         */
         get: operations["getMessage"];
         put?: never;
         post?: never;
@@ -556,6 +580,26 @@ export interface paths {
         put?: never;
         /** Makes a failed, cancelled or retrying message due now, with a fresh budget. */
         post: operations["retryMessage"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/overview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Shows throughput, success, latency, what waits and how destinations answer. Messages that were over in the time count, at the time of their
+         *     end; with more than 1,000 of them a sample of about 1,000 is looked at, and the answer says so.
+         */
+        get: operations["getOverview"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -654,6 +698,26 @@ export interface paths {
         put?: never;
         /** Cancels up to 500 runs that are not over, with their children. Repeat the call, with the `asOf` of the answer, until `remaining` is 0. */
         post: operations["cancelRuns"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/runs/counts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Counts runs in each status, or in the one that is asked for, up to 10,000 each; `more` says that there may be more. With filters the newest
+         *     5,000 runs are looked at (of the workflow, or of the parent).
+         */
+        get: operations["countRuns"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -882,6 +946,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/schedule-preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Says in words when a schedule would be due, with its next five due times. Nothing is stored. */
+        get: operations["previewSchedule"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/schedules": {
         parameters: {
             query?: never;
@@ -914,6 +995,23 @@ export interface paths {
         post?: never;
         /** Deletes a schedule. Messages that it has published stay, but those that are not due yet. */
         delete: operations["deleteSchedule"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/schedules/{id}/firings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists what became of a schedule's due times, the latest first: those made ahead of their time among them, and runs that were asked for. */
+        get: operations["listFirings"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -1517,6 +1615,38 @@ export interface components {
             /** @description True when there are more than `waiting`: a list stops counting at 1,000. */
             waitingMore: boolean;
         };
+        /** @description What happened in some time. */
+        BucketView: {
+            /**
+             * Format: int64
+             * @description Messages that were cancelled.
+             */
+            cancelled: number;
+            /**
+             * Format: int64
+             * @description Messages that were delivered.
+             */
+            delivered: number;
+            /** @description True when these are estimates. */
+            estimated: boolean;
+            /**
+             * Format: int64
+             * @description Messages that failed for good.
+             */
+            failed: number;
+            /**
+             * Format: int64
+             * @description Pushes that failed, whatever became of their messages.
+             */
+            failedAttempts: number;
+            /** @description RFC 3339. */
+            from: string;
+            /**
+             * Format: int64
+             * @description Messages that were accepted.
+             */
+            published: number;
+        };
         /** @description Signals of one name. */
         BufferedSignal: {
             /**
@@ -1620,6 +1750,26 @@ export interface components {
              * @description The version of the protocol.
              */
             v: number;
+        };
+        /** @description How a destination has answered. */
+        DestinationHealthView: {
+            /**
+             * Format: int64
+             * @description Pushes, among those that were looked at.
+             */
+            attempts: number;
+            /** @description closed, open or half_open; null when it has no circuit breaker, because it has not failed lately. */
+            breaker?: string | null;
+            /** @description The id of the breaker. */
+            breakerId?: string | null;
+            /** @description Scheme, host, port and path: the URL without its query; or `workflow:` and a name. */
+            destination: string;
+            /**
+             * Format: int64
+             * @description Of those, the ones that failed.
+             */
+            failures: number;
+            pushMs?: components["schemas"]["PercentilesView"] | null;
         };
         /**
          * @description Where a fanout delivers: a url, or a workflow that it starts. What is absent is as the publish says.
@@ -1857,6 +2007,44 @@ export interface components {
             detail: string;
             /** @description Where, as a JSON pointer; for a query parameter its name. */
             pointer: string;
+        };
+        /** @description A message that a schedule made. */
+        FiredMessageView: {
+            /** @description `msg_` and 32 hex digits. */
+            id: string;
+            /** @description As of messages; null when it is deleted. */
+            status?: string | null;
+        };
+        /** @description A page of firings. */
+        FiringPage: {
+            /** @description Those with the latest due times first. They are kept for as long as the account keeps messages. */
+            data: components["schemas"]["FiringView"][];
+            /** @description For `?cursor=`; null on the last page. */
+            nextCursor?: string | null;
+        };
+        /** @description A due time that was decided. */
+        FiringView: {
+            /** @description Whether a person asked for it. */
+            asked: boolean;
+            /**
+             * Format: date-time
+             * @description The due time, RFC 3339; of a run that was asked for, when.
+             */
+            dueAt: string;
+            /**
+             * Format: date-time
+             * @description When it was decided, RFC 3339: up to 90 s earlier than it is due, or later.
+             */
+            firedAt: string;
+            /**
+             * Format: int64
+             * @description How many messages it made.
+             */
+            messageCount: number;
+            /** @description The first 20 of them. */
+            messages: components["schemas"]["FiredMessageView"][];
+            /** @description fired; skipped, because it would have overlapped; no_fanout, because its fanout did not exist; or too_large, because its body was, once for each endpoint. */
+            outcome: string;
         };
         /** @description A flow: messages with its key share its limits. Those of the last message that waits count, unless an operator pinned others. */
         FlowControlRequest: {
@@ -2107,14 +2295,18 @@ export interface components {
         };
         /** @description A page of messages. */
         MessagePage: {
-            /** @description Messages in each status that match the filter's other fields. */
-            counts: {
+            /** @description Messages in each status that match the filter's other fields, as `/v1/messages/counts` counts them; absent with `counts=false`. */
+            counts?: {
                 [key: string]: number;
-            };
+            } | null;
+            /** @description The statuses of which there may be more than `counts` says. */
+            countsMore?: string[] | null;
             /** @description Newest first. */
             data: components["schemas"]["MessageView"][];
             /** @description For `?cursor=`; null on the last page. */
             nextCursor?: string | null;
+            /** @description True when the page ended early, perhaps without a row, because 5,000 messages had been looked at: nextCursor goes on behind them. */
+            partial: boolean;
         };
         /** @description What messages have in common. */
         MessageSelector: {
@@ -2144,6 +2336,11 @@ export interface components {
              * @description Attempts recorded so far, throttled and lost ones included.
              */
             attemptCount: number;
+            /**
+             * Format: int32
+             * @description Attempts that count against maxAttempts, since it was published or last retried by a person.
+             */
+            attemptsSpent: number;
             /** @description Wait between attempts. */
             backoff: components["schemas"]["BackoffView"];
             /** @description The body as published, when that is JSON, else null; lists leave it out. */
@@ -2155,6 +2352,8 @@ export interface components {
              * @description Size of the body; null when there is none.
              */
             bodyBytes?: number | null;
+            /** @description The circuit breaker that it waits for. */
+            breaker?: string | null;
             /** @description The message whose end this one tells. */
             callbackOf?: string | null;
             /** @description Told when it is delivered. */
@@ -2202,6 +2401,11 @@ export interface components {
             labels: string[];
             /**
              * Format: int32
+             * @description Pushes since then that nobody reported of.
+             */
+            lostCount: number;
+            /**
+             * Format: int32
              * @description Retry budget.
              */
             maxAttempts: number;
@@ -2227,6 +2431,11 @@ export interface components {
             status: "scheduled" | "queued" | "delivering" | "retrying" | "delivered" | "failed" | "cancelled";
             /** @description The key of that step. */
             step?: string | null;
+            /**
+             * Format: int32
+             * @description Pushes since then that the endpoint put off: 429, or 503 with Retry-After.
+             */
+            throttledCount: number;
             /**
              * Format: int32
              * @description Longest push.
@@ -2262,11 +2471,68 @@ export interface components {
             /** @description The key itself: shown this once. */
             key: string;
         };
+        /** @description A message that is due and not started. */
+        OldestDueView: {
+            /**
+             * Format: double
+             * @description How long ago that was.
+             */
+            ageSeconds: number;
+            /**
+             * Format: date-time
+             * @description RFC 3339.
+             */
+            dueAt: string;
+            /** @description `msg_` and 32 hex digits. */
+            id: string;
+            /** @description `flow` or `breaker` when it waits for room in its flow, or for a destination that fails. */
+            waitingFor?: string | null;
+        };
         /**
          * @description Whether runs may overlap.
          * @enum {string}
          */
         OverlapRequest: "allow" | "skip";
+        /** @description How an account's messages and runs have fared lately. */
+        OverviewView: {
+            /** @description Approvals that wait for an answer. */
+            approvalsWaiting: components["schemas"]["StatusCount"];
+            /** @description The moment it was made, by the database clock, RFC 3339. */
+            at: string;
+            /**
+             * Format: int64
+             * @description The length of a bucket: 60, or more when more than 60 minutes were asked for.
+             */
+            bucketSeconds: number;
+            /** @description Oldest first; the last one is not over yet. */
+            buckets: components["schemas"]["BucketView"][];
+            /** @description The 20 destinations with most failures, then most attempts, after those whose circuit breaker is not closed. */
+            destinations: components["schemas"]["DestinationHealthView"][];
+            /** @description The start of the first bucket, RFC 3339. */
+            from: string;
+            /**
+             * Format: double
+             * @description Seconds since tick last looked; null before the first time.
+             */
+            lastTickAgeSeconds?: number | null;
+            latencyMs?: components["schemas"]["PercentilesView"] | null;
+            oldestDue?: components["schemas"]["OldestDueView"] | null;
+            pushMs?: components["schemas"]["PercentilesView"] | null;
+            /** @description Runs in each status. */
+            runs: components["schemas"]["StatusCounts"];
+            /**
+             * Format: int64
+             * @description How many messages were looked at.
+             */
+            sampleSize: number;
+            /** @description True when not every message was looked at: all but `published`, `oldestDue`, `runs` and `approvalsWaiting` is then computed from `sampleSize` messages, spread over the buckets as the messages are, and a bucket with 250 messages or more is an estimate from how fast its first 250 came. */
+            sampled: boolean;
+            /**
+             * Format: double
+             * @description Messages that were delivered of those that ended delivered or failed, 0 to 1; null when none did.
+             */
+            successRate?: number | null;
+        };
         /** @description The run that waits for another. */
         ParentView: {
             /** @description `run_` and 32 hex digits. */
@@ -2306,6 +2572,19 @@ export interface components {
             plannedAt: string;
             /** @description The child that it waits for. */
             runId?: string | null;
+        };
+        /** @description Two percentiles of some durations, by nearest rank. */
+        PercentilesView: {
+            /**
+             * Format: int64
+             * @description Half are no longer.
+             */
+            p50: number;
+            /**
+             * Format: int64
+             * @description All but one percent are no longer.
+             */
+            p99: number;
         };
         /** @description What describe said of a workflow; each is null when it was not given. */
         PolicyView: {
@@ -2650,6 +2929,18 @@ export interface components {
             /** @description For `?cursor=`; null on the last page. */
             nextCursor?: string | null;
         };
+        /** @description What a schedule with this timing would do. */
+        SchedulePreview: {
+            /** @description When the clocks of its zone next change, if that is within a year, and what becomes of due times then, in words. */
+            clockChange?: string | null;
+            /** @description When it would be due, in words. */
+            inWords: string;
+            /**
+             * Format: date-time
+             * @description The next five due times, RFC 3339; of an interval, if it was set now.
+             */
+            nextRunsAt: string[];
+        };
         /**
          * @description A schedule: when, and what it publishes each time.
          * @example {
@@ -2767,6 +3058,8 @@ export interface components {
              * @enum {string}
              */
             catchUp: "skip" | "latest" | "all";
+            /** @description When the clocks of its zone next change, if that is within a year, and what becomes of due times then, in words. */
+            clockChange?: string | null;
             /**
              * Format: date-time
              * @description RFC 3339.
@@ -2792,6 +3085,8 @@ export interface components {
             };
             /** @description `sch_` and 32 hex digits. */
             id: string;
+            /** @description When it is due, in words. */
+            inWords: string;
             /** @description The input of the runs that it starts; lists leave it out. */
             input?: unknown;
             /** @description Of each message. */
@@ -2822,6 +3117,11 @@ export interface components {
              * @description The next due time, RFC 3339; null while paused.
              */
             nextRunAt?: string | null;
+            /**
+             * Format: date-time
+             * @description The next five due times, RFC 3339; none while paused. Lists leave them out.
+             */
+            nextRunsAt?: string[] | null;
             /**
              * @description allow or skip: what becomes of a due time while messages of earlier ones are not over.
              * @enum {string}
@@ -2941,6 +3241,20 @@ export interface components {
             /** @description The version to start; the current one when absent. */
             version?: string | null;
         };
+        /** @description How many there are of a status. */
+        StatusCount: {
+            /**
+             * Format: int64
+             * @description As many were found, at most 10,000.
+             */
+            count: number;
+            /** @description True when there may be more: counting ended early. */
+            more: boolean;
+        };
+        /** @description How many there are of each status that was asked for. */
+        StatusCounts: {
+            [key: string]: components["schemas"]["StatusCount"];
+        };
         /** @description An execution of a step that is not the one that counts. */
         StepAttemptView: {
             /**
@@ -3004,6 +3318,11 @@ export interface components {
              * @enum {string}
              */
             kind: "run" | "ai" | "sleep" | "signal" | "event" | "child" | "approval" | "fetch" | "publish";
+            /**
+             * Format: date-time
+             * @description When it was planned, RFC 3339, of an approval and of a child; null for other steps, of which that is not kept: what the endpoint executes began `durationMs` before `recordedAt`, and a wait began after what the run did before it.
+             */
+            plannedAt?: string | null;
             /**
              * Format: date-time
              * @description When it was recorded, RFC 3339.
@@ -3788,6 +4107,8 @@ export interface operations {
                 from?: string;
                 /** @description Created before this RFC 3339 time, not before 1970. */
                 to?: string;
+                /** @description Whether the page comes with counts. */
+                counts?: boolean;
                 /** @description Rows in the page. */
                 limit?: number;
                 /** @description The nextCursor of the page before. */
@@ -4725,6 +5046,8 @@ export interface operations {
                 from?: string;
                 /** @description Created before this RFC 3339 time, not before 1970. */
                 to?: string;
+                /** @description Whether the page comes with counts. */
+                counts?: boolean;
                 /** @description Rows in the page. */
                 limit?: number;
                 /** @description The nextCursor of the page before. */
@@ -4897,6 +5220,52 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    countMessages: {
+        parameters: {
+            query?: {
+                /** @description Only messages in this state; counts are of all states. */
+                status?: "scheduled" | "queued" | "delivering" | "retrying" | "delivered" | "failed" | "cancelled";
+                /** @description A substring of the destination, as it is stored: in WHATWG form. */
+                url?: string;
+                /** @description A label. */
+                label?: string;
+                /** @description The fanout they were published to. */
+                fanout?: string;
+                /** @description The id of the schedule that fired them. */
+                schedule?: string;
+                /** @description Created at or after this RFC 3339 time, not before 1970. */
+                from?: string;
+                /** @description Created before this RFC 3339 time, not before 1970. */
+                to?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description By status */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StatusCounts"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            405: components["responses"]["MethodNotAllowed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     getMessage: {
         parameters: {
             query?: never;
@@ -5059,6 +5428,40 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getOverview: {
+        parameters: {
+            query?: {
+                /** @description Minutes until now, in at most 60 buckets of equal length. */
+                minutes?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The overview */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OverviewView"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            405: components["responses"]["MethodNotAllowed"];
             429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
@@ -5754,6 +6157,54 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             405: components["responses"]["MethodNotAllowed"];
             413: components["responses"]["TooLarge"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    countRuns: {
+        parameters: {
+            query?: {
+                /** @description Only runs in this state. */
+                status?: "queued" | "running" | "sleeping" | "waiting" | "retrying" | "paused" | "completed" | "failed" | "cancelled";
+                /** @description Of this workflow. */
+                workflow?: string;
+                /** @description Of this version. */
+                version?: string;
+                /** @description The starter's own id. */
+                externalId?: string;
+                /** @description With this label. */
+                label?: string;
+                /** @description Children of this run. */
+                parent?: string;
+                /** @description Accepted at or after this RFC 3339 time, not before 1970. */
+                from?: string;
+                /** @description Accepted before this RFC 3339 time, not before 1970. */
+                to?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description By status */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StatusCounts"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            405: components["responses"]["MethodNotAllowed"];
             429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
@@ -6554,6 +7005,50 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    previewSchedule: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Five fields: minute, hour, day of month, month, day of week.
+                 * @example 0 9 * * mon-fri
+                 */
+                cron?: string;
+                /**
+                 * @description The IANA time zone in which cron is read.
+                 * @example Europe/Berlin
+                 */
+                timezone?: string;
+                /** @description Instead of cron: so many seconds after the one before. */
+                everySeconds?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The preview */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SchedulePreview"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            405: components["responses"]["MethodNotAllowed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     listSchedules: {
         parameters: {
             query?: {
@@ -6770,6 +7265,46 @@ export interface operations {
             404: components["responses"]["NotFound"];
             405: components["responses"]["MethodNotAllowed"];
             412: components["responses"]["PreconditionFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listFirings: {
+        parameters: {
+            query?: {
+                /** @description Rows in the page. */
+                limit?: number;
+                /** @description The nextCursor of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                /** @description sch_... or the name */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page */
+            200: {
+                headers: {
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FiringPage"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["Unauthorized"];
+            404: components["responses"]["NotFound"];
+            405: components["responses"]["MethodNotAllowed"];
             429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];

@@ -98,8 +98,16 @@ export class Bodies {
   }
 
   private usage(value: unknown, body: Body): string | undefined {
-    const usage = aiUsage(value, (body.options as AiOptions | undefined)?.usage, this.dispatch.settings.prices);
-    return usage && JSON.stringify(usage);
+    const { settings } = this.dispatch;
+    const own = (body.options as AiOptions | undefined)?.usage;
+    try {
+      const usage = aiUsage(value, own, settings.prices);
+      return usage && JSON.stringify(usage);
+    } catch (error) {
+      // The answer was paid for: it is not lost because nobody can count it.
+      settings.warn(`tikku: the usage of a call of a model cannot be read: ${String(error)}`);
+      return undefined;
+    }
   }
 
   private limited(context: Running, body: Body): unknown {
@@ -155,7 +163,7 @@ export class Bodies {
       return;
     }
     leaf.attempt = attempt + 1;
-    const afterMs = error instanceof RetryAfter ? error.afterMs : pauseMs(backoff, attempt, settings.random);
+    const afterMs = isLater(error) ? error.afterMs : pauseMs(backoff, attempt, settings.random);
     this.retry(leaf, encoded, fields, afterMs, false);
   }
 
@@ -204,6 +212,12 @@ export class Bodies {
     this.live.clear();
     for (const cancel of this.retries) cancel();
   }
+}
+
+/** By its name, too: a bundle may have this package twice. */
+function isLater(error: unknown): error is RetryAfter {
+  const { name, afterMs } = (error ?? {}) as { name?: unknown; afterMs?: unknown };
+  return error instanceof RetryAfter || (name === "RetryAfter" && Number.isSafeInteger(afterMs) && (afterMs as number) >= 0);
 }
 
 function isFinal(error: unknown): boolean {

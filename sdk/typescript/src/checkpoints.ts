@@ -3,7 +3,7 @@
 import type { Dispatch } from "./dispatch.js";
 import type { Leaf } from "./leaf.js";
 import type { CheckpointAnswer, Entry, JournalPage } from "./protocol.js";
-import { NonRetriable } from "./errors.js";
+import { checkSize } from "./checks.js";
 import { atOrigin } from "./transport.js";
 
 /** How results are reported. In `batched` the code goes on before they are recorded: a crash repeats at most `maxSteps` of them. */
@@ -126,10 +126,7 @@ export class Checkpoints {
 
   /** Refuses a value that the engine would refuse. */
   checkSize(encoded: string, key: string): void {
-    const max = this.dispatch.invoke.limits.resultBytes;
-    if (encoded.length * 3 <= max) return;
-    const size = new TextEncoder().encode(encoded).length;
-    if (size > max) throw new NonRetriable(`the result of step ${key} has ${size} bytes; ${max} are allowed`);
+    checkSize(encoded, `the result of step ${key}`, this.dispatch.invoke.limits.resultBytes);
   }
 
   /** Whether to send something now. */
@@ -254,10 +251,11 @@ export class Checkpoints {
       this.single = true;
       this.outbox.unshift(...ops);
     } else {
-      const { leaf } = ops[0]!;
-      const error = JSON.stringify({ name: "TooLarge", message: detail(text) });
-      if (ops[0]!.json.includes('"name":"TooLarge"')) return this.dispatch.finish(`{"op":"fail","error":${error}}`);
-      this.outbox.unshift({ json: `{"op":"error","key":${JSON.stringify(leaf.key)},"error":${error},"kind":"${leaf.kind === "ai" ? "ai" : "run"}"}`, leaf, urgent: true });
+      const { leaf, json } = ops[0]!;
+      const error = JSON.stringify({ name: "TooLarge", message: detail(text), code: "TOO_LARGE" });
+      // A plan cannot be recorded as failed, and where a short error has no room nothing has: the run has all that it may have.
+      if (!leaf.work.body || json.includes('"name":"TooLarge"')) return this.dispatch.finish(`{"op":"fail","error":${error}}`);
+      this.outbox.unshift({ json: `{"op":"error","key":${JSON.stringify(leaf.key)},"error":${error},"kind":"${leaf.kind}"}`, leaf, urgent: true });
     }
     this.due = true;
     this.dispatch.schedule();

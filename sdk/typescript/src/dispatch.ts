@@ -6,16 +6,18 @@
 
 import type { Prices } from "./ai.js";
 import type { Clock } from "./clock.js";
-import type { Entry, Invoke, Kind, Pending } from "./protocol.js";
+import { type Entry, type Invoke, type Kind, OPS_MAX, type Pending } from "./protocol.js";
 import type { AnyWorkflow } from "./workflow.js";
 import type { Middleware } from "./middleware.js";
 import { Bodies } from "./bodies.js";
 import { Checkpoints, type Mode, agrees } from "./checkpoints.js";
 import { afterMicrotasks, nextTurn } from "./drain.js";
-import { NonRetriable, encodeError, fromWire } from "./errors.js";
+import { checkSize, checkStepName } from "./checks.js";
+import { InvalidStep, encodeError, fromWire } from "./errors.js";
 import { Heap } from "./heap.js";
 import { decode, encode } from "./json.js";
-import { Leaf, type Work, awaitTree } from "./leaf.js";
+import { Leaf, type Work, awaitTree, isLeft } from "./leaf.js";
+import { bytesOf } from "./text.js";
 import { diverged } from "./divergence.js";
 import { Seeded } from "./seed.js";
 import { Step } from "./step.js";
@@ -31,6 +33,8 @@ export interface Settings {
   budgetMs: number | undefined;
   prices: Prices | undefined;
   middleware: readonly Middleware[];
+  /** Told what is probably a mistake, and nothing that has failed. */
+  warn: (message: string) => void;
 }
 
 /** No body begins in the last part of the budget. */
@@ -39,6 +43,8 @@ const CLOSING_MS = 1_000;
 const GRACE_MS = 3_000;
 /** How long code that waits for something else than steps may be behind before the journal counts as not asked for. */
 const PATIENCE_MS = 100;
+/** The engine reads replies of at most 16 MiB; an await tree takes some of that. */
+const REPLY_BYTES_MAX = 12 * 1024 * 1024;
 /** In `return` mode all ops must fit into the reply. */
 const BEGUN_MAX = 5_000;
 
@@ -133,10 +139,22 @@ export class Dispatch {
     );
     try {
       const output = await around();
-      this.finish(output === undefined ? '{"op":"done"}' : `{"op":"done","value":${encode(output, "the output")}}`);
+      const encoded = encode(output, "the output");
+      checkSize(encoded, "the output", invoke.limits.resultBytes);
+      this.tellLeft();
+      this.finish(output === undefined ? '{"op":"done"}' : `{"op":"done","value":${encoded}}`);
     } catch (error) {
       this.finish(`{"op":"fail","error":${encodeError(error)}}`);
     }
+  }
+
+  /** Steps that nobody waits for are not begun, or not recorded, once the code has returned: seldom what was meant. */
+  private tellLeft() {
+    const left = this.over || this.terminal ? [] : [...this.leaves.values()].filter(isLeft).map(({ key }) => key);
+    if (left.length === 0) return;
+    const { workflow, version, run } = this.invoke;
+    const list = left.slice(0, 10).join(", ") + (left.length > 10 ? ` and ${left.length - 10} more` : "");
+    this.settings.warn(`tikku: ${workflow} (version ${version}, ${run.id}) has returned without awaiting ${list}: what such a step has not recorded by then is lost, and a child is cancelled. Await every step.`);
   }
 
   /** Ends the run with a terminal op, once the journal has what came before. */
@@ -153,8 +171,8 @@ export class Dispatch {
   /** Asks for a step. The promise settles from the journal, or never in this dispatch. */
   ask(name: string, kind: Kind, work: Work): Leaf["promise"] {
     if (this.over || this.terminal) return new Leaf("", kind, work).promise;
-    checkName(name);
-    if (this.bodies.within) throw new NonRetriable(`step ${name} was asked for within step ${this.bodies.within}: a step cannot contain steps`);
+    checkStepName(name);
+    if (this.bodies.within) throw new InvalidStep(`step ${name} was asked for within step ${this.bodies.within}: a step cannot contain steps`);
     const occurrence = this.occurrences.get(name) ?? 0;
     this.occurrences.set(name, occurrence + 1);
     const leaf = new Leaf(`${name}#${occurrence}`, kind, work);
@@ -386,19 +404,22 @@ export class Dispatch {
   end(ops: string[], tree?: unknown): void {
     if (this.over) return;
     this.over = true;
-    const wait = tree === undefined ? "" : `,"await":${JSON.stringify(tree)}`;
-    this.conclude(`{"v":1,"have":${this.checkpoints.have},"ops":[${ops.join(",")}]${wait}}`);
+    const fitting = fittingOps(ops);
+    // Without the rest the run is dispatched again at once, and does the rest again.
+    const wait = tree === undefined || fitting.length < ops.length ? "" : `,"await":${JSON.stringify(tree)}`;
+    this.conclude(`{"v":1,"have":${this.checkpoints.have},"ops":[${fitting.join(",")}]${wait}}`);
   }
+}
+
+/** The first ops, as many as a reply has room for. */
+function fittingOps(ops: string[]): string[] {
+  let size = 0;
+  const end = ops.findIndex((op, at) => (size += op.length * 3 < REPLY_BYTES_MAX / OPS_MAX ? op.length * 3 : bytesOf(op)) > REPLY_BYTES_MAX && at > 0);
+  return end < 0 ? ops : ops.slice(0, end);
 }
 
 /** Gives an entry what the engine left out because this process had sent it. */
 function restore(entry: Entry, encoded: string) {
   if (entry.state === "error") entry.error ??= JSON.parse(encoded);
   else entry.value = decode(encoded);
-}
-
-const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
-function checkName(name: string) {
-  if (typeof name === "string" && name.length >= 1 && (name.length <= 200 || [...name].length <= 200) && !CONTROL.test(name)) return;
-  throw new TypeError(`${JSON.stringify(name)} cannot name a step: give 1 to 200 characters, none of them a control character`);
 }

@@ -9,7 +9,7 @@ const PART = /(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*/y;
 
 /** The milliseconds of a duration, whole and not negative. Throws a TypeError that names what was given. */
 export function milliseconds(duration: Duration): number {
-  const ms = typeof duration === "number" ? duration : parse(duration);
+  const ms = typeof duration === "number" ? duration : typeof duration === "string" ? parse(duration) : NaN;
   if (!Number.isFinite(ms) || ms < 0) throw new TypeError(`${JSON.stringify(duration)} is no duration: give milliseconds, or text such as "90s", "1h30m", "7d"`);
   return Math.ceil(ms);
 }

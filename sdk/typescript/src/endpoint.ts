@@ -29,6 +29,8 @@ export interface ServeOptions {
   middleware?: readonly Middleware[];
   /** Told what was answered with 500 or 503: a journal that cannot be read, a bug. Errors of workflows are in their runs. */
   onError?: (error: unknown) => void;
+  /** Told what is probably a mistake: steps that the code has returned without awaiting. Default: console.warn. */
+  onWarning?: (message: string) => void;
   /** Default: the global fetch. */
   fetch?: Fetch;
 }
@@ -42,6 +44,7 @@ export interface Served {
 /** What `batched` means if nothing else is said. */
 const BATCHED = { everyMs: 50, maxSteps: 20 };
 const PROTOCOL = 1;
+const WORKFLOWS_MAX = 1_000;
 /** How many answers are kept, and of what length: signatures are good for five minutes. */
 const REMEMBERED = 1_000;
 const REMEMBERED_CHARACTERS = 4_096;
@@ -58,13 +61,13 @@ export class Endpoint {
     private readonly options: ServeOptions,
     transport?: Transport,
   ) {
+    if (!Array.isArray(options.workflows) || options.workflows.length > WORKFLOWS_MAX) throw new TypeError(`workflows must be a list of at most ${WORKFLOWS_MAX}`);
     for (const workflow of options.workflows) {
       const name = `${workflow.name} ${workflow.version}`;
       if (this.workflows.has(name)) throw new TypeError(`the workflow ${workflow.name} is served twice with version ${workflow.version}`);
       this.workflows.set(name, workflow);
     }
-    const mode = options.checkpoint === "batched" ? BATCHED : (options.checkpoint ?? "each");
-    if (typeof mode === "object" && !(mode.everyMs >= 0 && mode.maxSteps >= 1)) throw new TypeError("checkpoint needs everyMs of at least 0 and maxSteps of at least 1");
+    const mode = modeOf(options.checkpoint);
     this.settings = {
       mode,
       transport: transport ?? fetchTransport(options.fetch ?? ((url, init) => fetch(url, init))),
@@ -74,6 +77,7 @@ export class Endpoint {
       budgetMs: options.budgetMs,
       prices: options.prices,
       middleware: options.middleware ?? [],
+      warn: options.onWarning ?? ((message) => console.warn(message)),
     };
   }
 
@@ -127,7 +131,7 @@ export class Endpoint {
   }
 
   private unserved(invoke: Invoke): string {
-    const serves = this.options.workflows.slice(0, 1_000).map(({ name, version }) => ({ name, version }));
+    const serves = this.options.workflows.slice(0, WORKFLOWS_MAX).map(({ name, version }) => ({ name, version }));
     return JSON.stringify({ v: PROTOCOL, have: invoke.journal.seq, ops: [{ op: "unserved", serves }] });
   }
 
@@ -150,6 +154,15 @@ export class Endpoint {
     // The engine comes again: nothing of the run is lost.
     return problem(503, "unavailable", error instanceof Error ? error.message : String(error));
   }
+}
+
+function modeOf(checkpoint: ServeOptions["checkpoint"] = "each"): Mode {
+  if (checkpoint === "batched") return BATCHED;
+  if (checkpoint === "each" || checkpoint === "return") return checkpoint;
+  const { everyMs, maxSteps } = (checkpoint ?? {}) as { everyMs?: unknown; maxSteps?: unknown };
+  const fits = Number.isFinite(everyMs) && (everyMs as number) >= 0 && Number.isInteger(maxSteps) && (maxSteps as number) >= 1;
+  if (!fits) throw new TypeError(`checkpoint must be "each", "return", "batched" or { everyMs, maxSteps } with everyMs of at least 0 and maxSteps of at least 1: ${JSON.stringify(checkpoint)}`);
+  return checkpoint;
 }
 
 function secretOf(bindings: unknown): string {

@@ -2,6 +2,7 @@
 
 import type { WireError } from "./protocol.js";
 import { type Duration, milliseconds } from "./duration.js";
+import { LEVELS_MAX, bytesOf, fit, levelsOf } from "./text.js";
 
 /** Thrown in a step: the step fails now, whatever attempts are left. */
 export class NonRetriable extends Error {
@@ -12,13 +13,30 @@ export class NonRetriable extends Error {
   }
 }
 
+/** Thrown where a step is asked for in a way that the engine does not take: a name or an id that is too long, a match that is none. */
+export class InvalidStep extends NonRetriable {
+  override name = "InvalidStep";
+}
+
+/** A result, an input or an output that has more bytes than the engine takes. */
+export class TooLarge extends NonRetriable {
+  override name = "TooLarge";
+  override code = "TOO_LARGE";
+}
+
+/** What JSON has no place for, where it would be recorded. */
+export class NotRecordable extends NonRetriable {
+  override name = "NotRecordable";
+  override code = "NOT_RECORDABLE";
+}
+
 /** Thrown in a step: if attempts are left, the next one is no sooner than this. */
 export class RetryAfter extends Error {
   override name = "RetryAfter";
   readonly afterMs: number;
   constructor(message: string, after: Duration | Date, options?: { cause?: unknown }) {
     super(message, options);
-    this.afterMs = after instanceof Date ? Math.max(0, after.getTime() - Date.now()) : milliseconds(after);
+    this.afterMs = milliseconds(after instanceof Date ? Math.max(0, after.getTime() - Date.now()) : after);
   }
 }
 
@@ -34,14 +52,14 @@ export class InvalidValue extends NonRetriable {
 
 const CAUSES_MAX = 8;
 const BYTES_MAX = 60 * 1024;
-const STANDARD: Record<string, ErrorConstructor> = { TypeError, RangeError, SyntaxError, ReferenceError, EvalError, URIError };
+const STANDARD = new Map<string, ErrorConstructor>([TypeError, RangeError, SyntaxError, ReferenceError, EvalError, URIError].map((each) => [each.name, each]));
 
 /** The JSON of an error, at most 64 KiB: stacks are shortened before causes and data are left out. */
 export function encodeError(thrown: unknown): string {
   const wire = toWire(thrown, 0);
   let encoded = JSON.stringify(wire);
-  for (const cut of [cutStacks(2_000), cutStacks(0), dropData, cutMessages, dropCause]) {
-    if (bytes(encoded) <= BYTES_MAX) break;
+  for (const cut of [cutStacks(2_000), cutStacks(0), dropData, cutTexts, dropCause]) {
+    if (bytes(encoded) <= BYTES_MAX && levelsOf(encoded) <= LEVELS_MAX) break;
     cut(wire);
     encoded = JSON.stringify(wire);
   }
@@ -54,7 +72,7 @@ export function fromWire(wire: WireError): Error {
   const aggregated = wire.name === "AggregateError" ? (wire.data as { errors?: WireError[] } | undefined)?.errors : undefined;
   const error: Error & Record<string, unknown> = Array.isArray(aggregated)
     ? (new AggregateError(aggregated.map(fromWire), wire.message, options) as never)
-    : (new (STANDARD[wire.name] ?? Error)(wire.message, options) as never);
+    : (new (STANDARD.get(wire.name) ?? Error)(wire.message, options) as never);
   if (error.name !== wire.name) define(error, "name", wire.name);
   define(error, "stack", wire.stack ?? `${wire.name}: ${wire.message}`);
   if (wire.code !== undefined) error.code = wire.code;
@@ -67,10 +85,6 @@ function define(error: Error, field: string, value: string) {
   Object.defineProperty(error, field, { value, configurable: true, writable: true, enumerable: false });
 }
 
-// Not in the journal: a NUL, and halves of surrogate pairs.
-const UNFIT = /\u0000|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
-const fit = (text: string) => text.replace(UNFIT, "\ufffd");
-
 /** Whatever was thrown: a getter of it may throw as well. */
 function toWire(thrown: unknown, depth: number): WireError {
   try {
@@ -79,6 +93,7 @@ function toWire(thrown: unknown, depth: number): WireError {
     wire.message = fit(wire.message);
     if (wire.stack !== undefined) wire.stack = fit(wire.stack);
     if (typeof wire.code === "string") wire.code = fit(wire.code);
+    if (typeof wire.code === "number" && !Number.isFinite(wire.code)) delete wire.code;
     return wire;
   } catch {
     return { name: "Error", message: "what was thrown cannot be shown" };
@@ -118,11 +133,12 @@ function safeJson(value: unknown): string | undefined {
 /** A value as JSON has it, or undefined if JSON has no place for it. */
 function plain(value: unknown): unknown {
   const encoded = safeJson(value);
-  return encoded === undefined ? undefined : JSON.parse(encoded);
+  // JSON.stringify writes what does not fit as an escape.
+  return encoded === undefined ? undefined : JSON.parse(encoded, (_, part: unknown) => (typeof part === "string" ? fit(part) : part));
 }
 
 function bytes(text: string): number {
-  return text.length > BYTES_MAX / 3 ? new TextEncoder().encode(text).length : text.length;
+  return text.length > BYTES_MAX / 3 ? bytesOf(text) : text.length;
 }
 
 function each(wire: WireError, act: (wire: WireError) => void) {
@@ -135,12 +151,14 @@ function each(wire: WireError, act: (wire: WireError) => void) {
 const cutStacks = (length: number) => (wire: WireError) =>
   each(wire, (error) => {
     if (length === 0) delete error.stack;
-    else if (error.stack) error.stack = error.stack.slice(0, length);
+    else if (error.stack) error.stack = fit(error.stack.slice(0, length));
   });
 const dropData = (wire: WireError) => each(wire, (error) => delete error.data);
-const cutMessages = (wire: WireError) =>
+const cutTexts = (wire: WireError) =>
   each(wire, (error) => {
-    error.message = error.message.slice(0, 1_000);
-    error.name = error.name.slice(0, 200);
+    error.message = fit(error.message.slice(0, 1_000));
+    error.name = fit(error.name.slice(0, 200));
+    if (typeof error.code === "string") error.code = fit(error.code.slice(0, 200));
+    if (error.runId !== undefined) error.runId = fit(error.runId.slice(0, 200));
   });
 const dropCause = (wire: WireError) => delete wire.cause;

@@ -11,7 +11,7 @@ export type { StepContext } from "./bodies.js";
 export { StepTimeout } from "./bodies.js";
 export type { AiUsage, Price, Prices } from "./ai.js";
 export type { Middleware, RunInfo, StepInfo } from "./middleware.js";
-export { InvalidValue, NonRetriable, RetryAfter } from "./errors.js";
+export { InvalidStep, InvalidValue, NonRetriable, NotRecordable, RetryAfter, TooLarge } from "./errors.js";
 export type { Backoff, Retry } from "./retry.js";
 export type { Duration } from "./duration.js";
 export type { Recorded } from "./json.js";

@@ -1,6 +1,6 @@
 // Values on their way into the journal: encoded once, and refused when they would come back as something else.
 
-import { NonRetriable } from "./errors.js";
+import { NotRecordable } from "./errors.js";
 
 const DEPTH_MAX = 500;
 
@@ -24,7 +24,7 @@ type Field<T> = undefined extends T ? Recorded<Exclude<T, undefined>> | undefine
 
 /**
  * The JSON of a value. `undefined` is null, a field that is undefined is left out, a Date is its ISO text.
- * Throws NonRetriable, with the path, for what JSON has no place for: BigInt, functions, symbols, NaN and infinities, maps, sets, binary data, cycles.
+ * Throws NotRecordable, with the path, for what JSON has no place for: BigInt, functions, symbols, NaN and infinities, maps, sets, binary data, cycles.
  */
 export function encode(value: unknown, what: string): string {
   switch (typeof value) {
@@ -88,8 +88,6 @@ function checkObject(value: object, what: string, path: string, depth: number): 
   }
 }
 
-function refused(what: string, path: string, why: string): NonRetriable {
-  const error = new NonRetriable(`${what} cannot be recorded${path && ` (at ${path})`}: ${why}`);
-  error.code = "NOT_RECORDABLE";
-  return error;
+function refused(what: string, path: string, why: string): NotRecordable {
+  return new NotRecordable(`${what} cannot be recorded${path && ` (at ${path})`}: ${why}`);
 }

@@ -90,6 +90,11 @@ export class Leaf {
   }
 }
 
+/** Whether nobody has ever waited for a step that has no result yet. One that lost a race was waited for. */
+export function isLeft({ promise, settled, encoded }: Leaf): boolean {
+  return observable && !settled && encoded === undefined && !promise.open && !promise.alone && promise.observers === undefined;
+}
+
 /** What a step does: a body that runs here, or an op that the engine carries out. `read` makes of a recorded value what the code gets. */
 export interface Work {
   body?: Body;

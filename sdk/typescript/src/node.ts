@@ -9,8 +9,8 @@ import { fetchTransport } from "./transport.js";
 
 export type RequestListener = (request: IncomingMessage & { rawBody?: unknown; body?: unknown }, response: ServerResponse, next?: (error?: unknown) => void) => void;
 
-/** Bytes of a request that are read; the engine's are smaller. */
-const REQUEST_BYTES_MAX = 6 * 1024 * 1024;
+/** Bytes of a request that are read: an input and an entry of 4 MiB each, and the keys that are pending. */
+const REQUEST_BYTES_MAX = 16 * 1024 * 1024;
 
 /** Serves workflows to the engine. Checkpoints go over kept connections. */
 export function serve(options: ServeOptions): RequestListener {

@@ -17,6 +17,19 @@ export type Backoff =
 
 export const MAX_ATTEMPTS_DEFAULT = 4;
 
+const TYPES = ["exponential", "linear", "fixed"];
+
+/** Throws a TypeError for a policy that is none. */
+export function checkRetry(retry: Retry | undefined, of: string): void {
+  const { maxAttempts, backoff } = retry ?? {};
+  if (maxAttempts !== undefined && !(Number.isInteger(maxAttempts) && maxAttempts >= 1)) throw new TypeError(`maxAttempts ${of} must be a whole number of at least 1: ${String(maxAttempts)}`);
+  if (backoff === undefined) return;
+  if (backoff.type !== undefined && !TYPES.includes(backoff.type)) throw new TypeError(`backoff.type ${of} must be "exponential", "linear" or "fixed": ${String((backoff as { type: unknown }).type)}`);
+  const { factor } = backoff as { factor?: number };
+  if (factor !== undefined && !(factor >= 1 && Number.isFinite(factor))) throw new TypeError(`backoff.factor ${of} must be a number of at least 1: ${String(factor)}`);
+  pauseMs(backoff, 1, () => 0);
+}
+
 /** The pause after attempt number `attempt` (from 1) failed. Jitter takes away up to a quarter. */
 export function pauseMs(backoff: Backoff | undefined, attempt: number, random: () => number): number {
   const initial = milliseconds(backoff?.initial ?? 1_000);

@@ -10,6 +10,7 @@ import type { MemoryRun, MemoryStatus } from "./memory/run.js";
 import { type Duration, milliseconds } from "./duration.js";
 import { fromWire } from "./errors.js";
 import { MemoryEngine } from "./memory/engine.js";
+import { schemaFaults } from "./memory/json-schema.js";
 
 export interface TestOptions {
   /** The workflows that `step.invoke` and events start. */
@@ -98,6 +99,10 @@ export class TestRun<W extends AnyWorkflow = AnyWorkflow> {
   get published(): readonly unknown[] {
     return this.#engine.published;
   }
+  /** What its endpoint warned of: steps that the code has returned without awaiting. */
+  get warnings(): readonly string[] {
+    return this.#engine.warnings;
+  }
   /** The test's clock. */
   get now(): Date {
     return new Date(this.#engine.now());
@@ -142,11 +147,15 @@ export class TestRun<W extends AnyWorkflow = AnyWorkflow> {
     return this;
   }
 
-  /** Answers an approval, by name or key. */
+  /** Answers an approval, by name or key. Throws, and the approval still waits, if `data` does not fit its schema; a refusal needs no data. */
   async approve(key: string, answer: { approve?: boolean; data?: unknown; by?: string } = {}): Promise<this> {
     const full = key.includes("#") ? key : [...this.#last.pending.keys()].find((each) => each.startsWith(`${key}#`));
     if (full === undefined || this.#last.pending.get(full)?.kind !== "approval") throw new Error(`no approval ${key} is waited for`);
-    const { approve = true, data = null, by = "key_test" } = answer;
+    const { approve = true, by = "key_test" } = answer;
+    const data: unknown = answer.data === undefined ? null : JSON.parse(JSON.stringify(answer.data));
+    const { schema } = this.#last.pending.get(full)!.op as { schema?: unknown };
+    const faults = schema !== undefined && (approve || answer.data !== undefined) ? schemaFaults(schema, data) : [];
+    if (faults.length > 0) throw new Error(`the data of approval ${full} does not fit its schema: ${faults.map(({ pointer, detail }) => `data${pointer} ${detail}`).join("; ")}`);
     this.#last.record(full, "approval", { state: "ok", value: { approved: approve, data, by, at: this.now.toISOString() } });
     this.#last.decide();
     await this.#engine.settle();

@@ -3,9 +3,10 @@
 import type { Middleware } from "./middleware.js";
 import type { Policies } from "./protocol.js";
 import type { Recorded } from "./json.js";
-import { type Retry, pauseMs } from "./retry.js";
+import { type Retry, checkRetry } from "./retry.js";
 import type { InputOf, OutputOf, StandardSchemaV1 } from "./schema.js";
 import type { Step } from "./step.js";
+import { checkDefinition } from "./checks.js";
 
 export type Signals = Record<string, StandardSchemaV1>;
 
@@ -61,12 +62,6 @@ export type OutputFrom<W> = W extends { readonly types?: { output: infer Output 
 export type ResultOf<W> = Recorded<OutputFrom<W>>;
 export type SignalsOf<W> = W extends { readonly types?: { signals: infer S } } ? S : Signals;
 
-const NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$/;
-
-export function checkWorkflowName(name: string): void {
-  if (!NAME.test(name)) throw new TypeError(`${JSON.stringify(name)} cannot name a workflow: 1 to 128 characters of A-Z a-z 0-9 . _ -, not beginning with a full stop`);
-}
-
 type Returns<Output, Result> = Output extends StandardSchemaV1 ? InputOf<Output> | Promise<InputOf<Output>> : Result | Promise<Result>;
 type Given<Output, Result> = Output extends StandardSchemaV1 ? OutputOf<Output> : Result;
 
@@ -82,9 +77,8 @@ export function workflow<const Name extends string, Input, Result, Output extend
 ): Workflow<Input, Given<Output, Result>, S> & { readonly name: Name };
 export function workflow(options: object, handler: (...all: never[]) => unknown): any {
   const given = options as WorkflowOptions;
-  checkWorkflowName(given.name);
-  if (given.retry?.backoff) pauseMs(given.retry.backoff, 1, () => 0);
-  const version = given.version ?? "1";
-  if (version.length < 1 || version.length > 64) throw new TypeError(`the version of ${given.name} must have 1 to 64 characters`);
-  return { name: given.name, version, options: given, handler };
+  checkDefinition(given);
+  if (typeof handler !== "function") throw new TypeError(`the code of workflow ${given.name} must be a function`);
+  checkRetry(given.retry, `of workflow ${given.name}`);
+  return { name: given.name, version: given.version ?? "1", options: given, handler };
 }

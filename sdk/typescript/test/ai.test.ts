@@ -96,3 +96,17 @@ describe("step.ai", () => {
     expect((await dispatch(flow)).ops[0]!["retry"]).toEqual({ afterMs: 1_000 });
   });
 });
+
+test("a model's name, a price and a reader of usage that are no good cost no answer", async () => {
+  const told: string[] = [];
+  const paid = { model: `m\0${"n".repeat(300)}`, usage: { input_tokens: 1, output_tokens: 2 } };
+  const flow = workflow({ name: "flow" }, async (step) => {
+    await step.ai("named", () => paid, { usage: () => ({ costUsd: -1 }) });
+    await step.ai("read", () => paid, { usage: () => { throw new Error("no"); } });
+  });
+  const engine = new FakeEngine();
+  await dispatch(flow, invoke(), { mode: "each", transport: engine, warn: (message) => void told.push(message) });
+  const ops = engine.sent.flatMap((sent) => sent.ops);
+  expect(ops.map(({ op, key, ai }) => [op, key, ai])).toEqual([["result", "named#0", { model: `m\ufffd${"n".repeat(198)}`, inputTokens: 1, outputTokens: 2 }], ["result", "read#0", undefined]]);
+  expect(told).toEqual(["tikku: the usage of a call of a model cannot be read: Error: no"]);
+});

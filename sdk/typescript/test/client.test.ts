@@ -1,5 +1,7 @@
 // The client against a scripted API.
 
+import { getEventListeners } from "node:events";
+
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { z } from "zod";
 
@@ -146,6 +148,16 @@ describe("runs", () => {
     await expect(tikku.run("run_1").result({ timeout: 50 })).rejects.toThrow(ResultTimeout);
     await expect(tikku.run("run_1").result({ signal: AbortSignal.timeout(20) })).rejects.toMatchObject({ name: "TimeoutError" });
   });
+});
+
+test("a long wait leaves nothing behind on the signal that could have ended it", async () => {
+  vi.useFakeTimers();
+  const { tikku } = client({ body: { status: "running" } }, { body: { status: "running" } }, { body: { status: "completed", output: 7 } });
+  const { signal } = new AbortController();
+  const result = tikku.run("run_1").result({ signal });
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(await result).toBe(7);
+  expect(getEventListeners(signal, "abort")).toEqual([]);
 });
 
 describe("a workflow as a tool", () => {

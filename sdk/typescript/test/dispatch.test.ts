@@ -258,7 +258,30 @@ describe("checkpoints that go wrong", () => {
     const engine = new FakeEngine();
     const flow = workflow({ name: "flow" }, (step) => step.run("big", () => "x".repeat(2_000)));
     const reply = await dispatch(flow, invoke({ limits: { resultBytes: 1_000 } }), { mode: "each", transport: engine });
-    expect(reply.ops).toMatchObject([{ op: "fail", error: { name: "NonRetriable", message: expect.stringContaining("1000 are allowed") } }]);
+    expect(reply.ops).toMatchObject([{ op: "fail", error: { name: "TooLarge", code: "TOO_LARGE", message: expect.stringContaining("1000 are allowed") } }]);
+  });
+
+  test("so is an output that is larger than allowed", async () => {
+    const reply = await dispatch(workflow({ name: "flow" }, () => "x".repeat(2_000)), invoke({ limits: { resultBytes: 1_000 } }));
+    expect(reply.ops).toMatchObject([{ op: "fail", error: { name: "TooLarge", code: "TOO_LARGE", message: "the output has 2002 bytes of JSON; 1000 are allowed" } }]);
+  });
+
+  test("413 of a plan: the run has all that it may have", async () => {
+    const engine = new FakeEngine();
+    engine.before = ({ ops }) => (ops.length > 0 ? { status: 413, text: '{"detail":"the run has more than 1 GiB"}' } : undefined);
+    const flow = workflow({ name: "flow" }, (step) => step.publish("mail", { url: "https://example.com/" }));
+    const reply = await dispatch(flow, invoke(), { mode: "each", transport: engine });
+    expect(reply.ops).toEqual([{ op: "fail", error: { name: "TooLarge", message: "the run has more than 1 GiB", code: "TOO_LARGE" } }]);
+  });
+
+  test("results of more than a reply takes are recorded by two", async () => {
+    const large = "x".repeat(4_000_000);
+    const flow = workflow({ name: "flow" }, async (step) => (await Promise.all([0, 1, 2, 3].map((n) => step.run(`big-${n}`, () => large)))).length);
+    const first = await dispatch(flow);
+    expect(first.ops.map(({ key }) => key)).toEqual(["big-0#0", "big-1#0", "big-2#0"]);
+    expect(first.await).toBeUndefined();
+    const second = await dispatch(flow, invoke({ journal: first.ops.map(({ key, value }, at) => ok(at + 1, key, value)) }));
+    expect(second.ops.map(({ key }) => key)).toEqual(["big-3#0"]);
   });
 
   test("large values go in several requests", async () => {
@@ -485,7 +508,7 @@ describe("replay", () => {
   test("a step within a step is refused, instead of waiting for itself", async () => {
     const flow = workflow({ name: "flow" }, (step) => step.run("outer", () => step.sleep("inner", "1h")));
     const reply = await dispatch(flow, invoke(), { mode: "each" });
-    expect(reply.ops).toMatchObject([{ op: "fail", error: { name: "NonRetriable", message: "step inner was asked for within step outer#0: a step cannot contain steps" } }]);
+    expect(reply.ops).toMatchObject([{ op: "fail", error: { name: "InvalidStep", message: "step inner was asked for within step outer#0: a step cannot contain steps" } }]);
   });
 
   test("a failed step that nobody waits for does not end the process", async () => {
@@ -549,14 +572,51 @@ describe("mistakes end a step, never the process", () => {
   }), invoke(), { mode: "return" }).then(({ ops }) => JSON.stringify(ops));
 
   test.each([
-    ["a backoff that is none", (step: Step) => step.run("a", () => 1, { backoff: { type: "fixed", initial: "10y" as never } }), "TypeError"],
-    ["a sleep of more than ten years", (step: Step) => step.sleep("a", "4000d"), "RangeError"],
-    ["a timeout of more than ten years", (step: Step) => step.waitForSignal("a", { timeout: "4000d" }), "RangeError"],
-    ["a workflow that cannot be named so", (step: Step) => step.invoke("a", "bad name!"), "TypeError"],
-    ["a policy with a slip", (step: Step) => step.approval("a", { policy: { rolez: ["admin"] } as never }), "TypeError"],
-    ["a policy with an empty list", (step: Step) => step.approval("a", { policy: { keys: [] } }), "TypeError"],
-  ])("%s is thrown where it stands", async (_, code, name) => {
+    ["a backoff that is none", (step: Step) => step.run("a", () => 1, { backoff: { type: "fixed", initial: "10y" as never } })],
+    ["a factor that shrinks", (step: Step) => step.run("a", () => 1, { backoff: { factor: NaN } })],
+    ["no attempt at all", (step: Step) => step.run("a", () => 1, { maxAttempts: 0 })],
+    ["a time of nothing", (step: Step) => step.run("a", () => 1, { timeoutMs: 0 })],
+    ["a step without a body", (step: Step) => step.run("a", undefined as never)],
+    ["a sleep of more than ten years", (step: Step) => step.sleep("a", "4000d")],
+    ["a sleep of nobody knows how long", (step: Step) => step.sleep("a", undefined as never)],
+    ["a sleep until the year 10000", (step: Step) => step.sleepUntil("a", 253_402_300_800_000)],
+    ["a timeout of more than ten years", (step: Step) => step.waitForSignal("a", { timeout: "4000d" })],
+    ["a policy with a slip", (step: Step) => step.approval("a", { policy: { rolez: ["admin"] } as never })],
+    ["a match that an absent value would widen", (step: Step) => step.waitForEvent("a", { match: { "data.id": undefined } })],
+    ["a detail of too many levels", (step: Step) => step.approval("a", { detail: JSON.parse(`${"[".repeat(129)}${"]".repeat(129)}`) as never })],
+    ["a message that is none", (step: Step) => step.publish("a", undefined as never)],
+    ["an op of more than a request takes", (step: Step) => step.publish("a", { url: "https://example.com/", body: "x".repeat(6_000_000) }), "TooLarge"],
+    ["an input of more than a value may have", (step: Step) => step.invoke("a", "kid", "x".repeat(4_194_303)), "TooLarge"],
+    ["an input of the next run of more than that", (step: Step) => step.continueAsNew("x".repeat(4_194_303)), "TooLarge"],
+    ["half a surrogate pair in a name", (step: Step) => step.run("a\ud800", () => 1)],
+  ])("%s is thrown where it stands", async (_, code, name = "InvalidStep") => {
     expect(await thrown(code)).toContain(`"value":"${name}: `);
+  });
+
+  test.each([
+    ["an input that just fits", (step: Step) => step.invoke("a", "kid", "x".repeat(4_194_302)), "child"],
+    ["a sleep until before time began", (step: Step) => step.sleepUntil("a", -1), "sleep"],
+    ["the longest sleep", (step: Step) => step.sleep("a", "3650d"), "sleep"],
+    ["the latest time", (step: Step) => step.sleepUntil("a", 253_402_300_799_999), "sleep"],
+  ])("%s is sent", async (_, code, op) => {
+    expect(JSON.parse(await thrown(code))).toMatchObject([{ op, key: "a#0" }]);
+  });
+
+  test.each([
+    ["of many levels", () => Object.assign(new Error("deep"), { data: JSON.parse(`${"[".repeat(200)}${"]".repeat(200)}`) as unknown }), { message: "deep" }],
+    ["with a message that is cut within a pair", () => new Error(`${"m".repeat(999)}\u{1F600}`.padEnd(70_000, "m")), { message: `${"m".repeat(999)}\ufffd` }],
+    ["with half a pair in its data", () => Object.assign(new Error("x"), { data: { a: "\ud800" } }), { message: "x", data: { a: "\ufffd" } }],
+  ])("an error %s is what the engine takes", async (_, make, error) => {
+    const flow = workflow({ name: "flow" }, (step) => step.run("a", () => { throw make(); }, { maxAttempts: 1 }));
+    const { ops } = await dispatch(flow, invoke(), { mode: "return" });
+    const { stack: _stack, ...got } = ops[0]!["error"] as { stack?: string };
+    expect(got).toEqual({ name: "Error", ...error });
+  });
+
+  test("an error whose name every object has comes back as an error", async () => {
+    const flow = workflow({ name: "flow" }, (step) => step.run("a", () => 1).catch((error: Error) => [error instanceof Error, error.name, error.message]));
+    const journal = [{ seq: 1, key: "a#0", kind: "run" as const, state: "error" as const, error: { name: "constructor", message: "m" } }];
+    expect((await dispatch(flow, invoke({ journal }))).ops).toEqual([{ op: "done", value: [true, "constructor", "m"] }]);
   });
 
   test.each([

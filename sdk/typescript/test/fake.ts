@@ -100,7 +100,7 @@ export class FakeEngine implements Transport {
 
 /** Runs one dispatch. */
 export async function dispatch(workflow: AnyWorkflow, request: Invoke = invoke(), settings: Partial<Settings> = {}): Promise<Reply> {
-  const full: Settings = { mode: "return", transport: new FakeEngine(), clock: systemClock, random: () => 0, engineUrl: undefined, budgetMs: undefined, prices: undefined, middleware: [], ...settings };
+  const full: Settings = { mode: "return", transport: new FakeEngine(), clock: systemClock, random: () => 0, engineUrl: undefined, budgetMs: undefined, prices: undefined, middleware: [], warn: () => {}, ...settings };
   return JSON.parse(await new Dispatch(structuredClone(request), workflow, full).run()) as Reply;
 }
 

@@ -266,7 +266,7 @@ test("a child that the test does not know fails and says what to do", async () =
     await step.invoke("lost", "not-there");
   });
   const run = await testRun(flow, null);
-  expect(run.error).toMatchObject({ message: expect.stringContaining("no workflow not-there") });
+  expect(run.error).toMatchObject({ message: expect.stringContaining("no app serves not-there") });
 });
 
 test("middleware sees each execution, and nothing of a replay", async () => {
@@ -293,4 +293,40 @@ test("middleware sees each execution, and nothing of a replay", async () => {
   const run = await testRun(flow, null, { middleware: [middleware] });
   await run.advance("1h");
   expect(seen).toEqual(["begin flow", "a#0 1 1", "begin flow", "b#0 1 2", "end 3"]);
+});
+
+describe("an approval with a schema", () => {
+  const schema = { type: "object", required: ["limit"], properties: { limit: { type: "integer", maximum: 500 } } };
+  const flow = workflow({ name: "flow" }, (step) => step.approval("ok", { schema }));
+
+  test("waits on when data does not fit, as it does with the engine", async () => {
+    const run = await testRun(flow, null);
+    for (const data of [undefined, { limit: 501 }, "500"]) await expect(run.approve("ok", { data })).rejects.toThrow("the data of approval ok#0 does not fit its schema: data");
+    expect(run.pending).toMatchObject([{ key: "ok#0" }]);
+    expect((await run.approve("ok", { data: { limit: 500 } })).output).toMatchObject({ approved: true, data: { limit: 500 } });
+  });
+
+  test("is refused without data, and with data that fits only", async () => {
+    const run = await testRun(flow, null);
+    await expect(run.approve("ok", { approve: false, data: 1 })).rejects.toThrow("data must be of type object");
+    expect((await run.approve("ok", { approve: false })).output).toMatchObject({ approved: false, data: null });
+  });
+
+  test("that cannot be used fails the step", async () => {
+    const odd = workflow({ name: "flow" }, (step) => step.approval("ok", { schema: { unevaluatedItems: false } }));
+    expect((await testRun(odd, null)).error).toMatchObject({ name: "InvalidSchema", message: expect.stringContaining("the keyword unevaluatedItems is not supported") });
+  });
+});
+
+test("a child whose id is taken, and one of a version that nobody serves, are errors", async () => {
+  const kid = workflow({ name: "kid" }, (step) => step.sleep("nap", "1d"));
+  const caught = (error: Error & { runId?: string }) => [error.name, error.runId];
+  const flow = workflow({ name: "flow" }, async (step) => {
+    const first = step.invoke("first", kid, 1, { id: "one" });
+    const errors = [await step.invoke("second", kid, 2, { id: "one" }).catch(caught), await step.invoke("third", kid, 3, { version: "9" }).catch(caught)];
+    await first;
+    return errors;
+  });
+  const run = await testRun(flow, null, { workflows: [kid] });
+  expect((await run.advance("1d")).output).toEqual([["ChildExists", run.children[0]!.id], ["UnknownWorkflow", null]]);
 });

@@ -146,3 +146,9 @@ test("the key for effects is stable, and fits into a header", async () => {
   expect(keys[2]).toBe("run_1/pay#1");
   for (const key of keys) expect(() => new Headers({ "idempotency-key": key })).not.toThrow();
 });
+
+test("a time to come back counts from another copy of this package, too", async () => {
+  const foreign = Object.assign(new Error("later"), { name: "RetryAfter", afterMs: 20_000 });
+  const { ops } = await dispatch(workflow({ name: "flow" }, (step) => step.run("a", () => { throw foreign; })));
+  expect(ops).toMatchObject([{ op: "error", key: "a#0", retry: { afterMs: 20_000 } }]);
+});

@@ -3,7 +3,9 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test, vi } from "vitest";
 
-import { WebhookVerificationError, verify, workflow } from "../src/index.js";
+import { WebhookVerificationError, serve, verify, workflow } from "../src/index.js";
+import { matches } from "../src/memory/engine.js";
+import { SchemaError, schemaFaults } from "../src/memory/json-schema.js";
 import type { Step } from "../src/index.js";
 import type { Entry, Pending, Tree } from "../src/protocol.js";
 import { hmacBase64url } from "../src/sha256.js";
@@ -112,5 +114,61 @@ test.each(vectors<{ workflow: string; ok: boolean }>("workflow-names"))("the nam
 test.each(vectors<{ key: string; ok: boolean }>("keys").filter(({ key }) => key.endsWith("#0")))("the name of a step: $key", async ({ key, ok }) => {
   const name = key.slice(0, -2);
   const reply = await dispatch(workflow({ name: "flow" }, (step) => step.run(name, () => 1)));
-  expect(reply.ops[0]).toMatchObject(ok ? { op: "result", key } : { op: "fail", error: { name: "TypeError" } });
+  expect(reply.ops[0]).toMatchObject(ok ? { op: "result", key } : { op: "fail", error: { name: "InvalidStep" } });
+});
+
+interface OpVector {
+  name: string;
+  op: Record<string, any>;
+  ok: boolean;
+}
+/** Asks for the step that an op plans, as the code of a workflow does. */
+function plan(step: Step, { op, key, name, workflow: target, ...fields }: Record<string, any>): unknown {
+  const as = (key as string).slice(0, -2);
+  const { timeoutMs, ...options } = fields;
+  if (timeoutMs !== undefined) options["timeout"] = timeoutMs;
+  if (op === "sleep") return fields["untilMs"] === undefined ? step.sleep(as, fields["forMs"]) : step.sleepUntil(as, fields["untilMs"]);
+  if (op === "signal") return step.waitForSignal(name, { ...options, as });
+  if (op === "event") return step.waitForEvent(name, { ...options, as });
+  if (op === "child") return step.invoke(as, target as string, fields["input"], options);
+  return step.approval(as, options);
+}
+const PLANS = ["sleep", "signal", "event", "child", "approval"];
+/** What the SDK puts right (a past time) or what its methods cannot say. */
+const UNSAYABLE = (op: Record<string, any>) => typeof op["key"] !== "string" || !op["key"].endsWith("#0") || (op["op"] === "sleep" && "forMs" in op === "untilMs" in op) || op["untilMs"] < 0 || op["forMs"] === "1d";
+test.each(vectors<OpVector>("ops").filter(({ op }) => PLANS.includes(op["op"]) && !UNSAYABLE(op)))("a step: $name", async ({ op, ok }) => {
+  const { ops } = await dispatch(workflow({ name: "flow" }, (step) => plan(step as Step, op)));
+  expect(ops[0]).toMatchObject(ok ? { op: op["op"], key: op["key"] } : { op: "fail", error: { name: "InvalidStep" } });
+});
+
+interface DescribeVector {
+  name: string;
+  reply: { workflows: any[]; checkpoint?: any };
+  ok: boolean;
+}
+test.each(vectors<DescribeVector>("describe"))("an app: $name", ({ reply, ok }) => {
+  const define = () => serve({ workflows: reply.workflows?.map((each) => workflow(each, () => null)), signingSecret: "whsec_dGlra3U=", ...(reply.checkpoint && { checkpoint: reply.checkpoint }) });
+  if (ok) expect(define).not.toThrow();
+  else expect(define).toThrow(TypeError);
+});
+
+test.each(vectors<{ name: string; match: Record<string, unknown>; data: unknown; matches: boolean }>("match"))("an event in the test harness: $name", (vector) => {
+  expect(matches(vector.match, vector.data)).toBe(vector.matches);
+});
+
+interface SchemaVector {
+  name: string;
+  schema: unknown;
+  takes?: unknown[];
+  refuses?: { value: unknown; pointers?: string[] }[];
+  unusable?: boolean;
+}
+test.each(vectors<SchemaVector>("schemas"))("a schema: $name", ({ schema, takes = [], refuses = [], unusable }) => {
+  for (const value of takes) expect(schemaFaults(schema, value)).toEqual([]);
+  for (const { value, pointers } of refuses) {
+    const found = schemaFaults(schema, value).map(({ pointer }) => pointer);
+    expect(found).not.toEqual([]);
+    if (pointers) expect(found).toEqual(pointers);
+  }
+  if (unusable) expect(() => [1, "x", {}].map((value) => schemaFaults(schema, value))).toThrow(SchemaError);
 });

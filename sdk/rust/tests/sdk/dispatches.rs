@@ -199,7 +199,7 @@ async fn a_step_inside_a_step_is_an_error_and_a_panic_of_a_body_is_tried_again()
     });
     let engine = Engine::new(Vec::new());
     let (end, _) = engine.drive(&engine.serve(nested, Checkpoint::Each), "nested", NULL).await;
-    assert_eq!(end["error"]["name"], "NestedStep");
+    assert_eq!(end["error"]["name"], "InvalidStep");
 
     let panics = Workflow::new("panics", async |step, ()| {
         let body = async |ctx: tikku::StepContext| if ctx.attempt == 1 { panic!("oh") } else { Ok(ctx.attempt) };
@@ -215,7 +215,8 @@ async fn a_result_that_a_replay_could_not_give_back_is_refused() {
     let workflow = Workflow::new("nan", async |step, ()| step.run("nan", async |_| Ok(f64::NAN)).await);
     let engine = Engine::new(Vec::new());
     let (end, dispatches) = engine.drive(&engine.serve(workflow, Checkpoint::Each), "nan", NULL).await;
-    assert_eq!((&end["error"]["name"], dispatches), (&json!("ResultNotJson"), 1));
+    assert_eq!((&end["error"]["name"], dispatches), (&json!("NotRecordable"), 1));
+    assert_eq!(end["error"]["code"], "NOT_RECORDABLE");
 }
 
 #[tokio::test(start_paused = true)]

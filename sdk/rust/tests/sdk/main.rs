@@ -6,4 +6,5 @@ mod client;
 mod dispatches;
 mod engine;
 mod loopback;
+mod mistakes;
 mod vectors;

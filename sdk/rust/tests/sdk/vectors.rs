@@ -11,7 +11,7 @@ use tikku::{Checkpoint, Serve, Step, StepError, Webhook, Workflow};
 
 use crate::engine::{Engine, NOW_SECONDS};
 
-fn cases(name: &str) -> Vec<Value> {
+pub fn cases(name: &str) -> Vec<Value> {
     let path = format!("{}/../../tests/vectors/{name}.json", env!("CARGO_MANIFEST_DIR"));
     let file: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     file["cases"].as_array().unwrap().clone()

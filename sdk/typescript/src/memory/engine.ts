@@ -7,6 +7,7 @@ import type { Mode } from "../checkpoints.js";
 import type { Transport } from "../transport.js";
 import { systemClock } from "../clock.js";
 import { Dispatch, type Settings } from "../dispatch.js";
+import { canonical } from "./json-schema.js";
 import { type Op, type Outside, MemoryRun, type Plan } from "./run.js";
 
 export interface EngineOptions {
@@ -27,6 +28,7 @@ const IDLE_MAX = 10;
 export class MemoryEngine implements Outside {
   readonly runs: MemoryRun[] = [];
   readonly published: unknown[] = [];
+  readonly warnings: string[] = [];
   private time: number;
   private readonly idle = new Map<MemoryRun, number>();
   private fetches: Promise<void>[] = [];
@@ -40,8 +42,6 @@ export class MemoryEngine implements Outside {
   }
 
   start(workflow: string, input: unknown, more: { version?: string | undefined; id?: string | undefined; parent?: MemoryRun["parent"] } = {}): MemoryRun {
-    const known = more.id === undefined ? undefined : this.runs.find((run) => run.externalId === more.id && run.workflow === workflow);
-    if (known) return known;
     const served = this.options.workflows.find(({ name, version }) => name === workflow && (more.version === undefined || version === more.version));
     const number = (this.runs.length + 1).toString(16).padStart(32, "0");
     const seed = number.replaceAll("0", "7");
@@ -78,12 +78,12 @@ export class MemoryEngine implements Outside {
   event(name: string, data: unknown, id: string): void {
     for (const run of this.runs) {
       for (const { kind, key, op } of [...run.pending.values()]) {
-        if (kind === "event" && op["name"] === name && matches(op["match"] as never, data)) run.record(key, "event", { state: "ok", value: { id, name, data: json(data) } });
+        if (kind === "event" && op["name"] === name && matches(op["match"] as never, json(data))) run.record(key, "event", { state: "ok", value: { id, name, data: json(data) } });
       }
       run.decide();
     }
     for (const { name: workflow, options } of this.options.workflows) {
-      const triggered = options.triggers?.some((trigger) => trigger.event === name && matches(trigger.match, data));
+      const triggered = options.triggers?.some((trigger) => trigger.event === name && matches(json(trigger.match) as never, json(data)));
       if (triggered) this.start(workflow, { event: { id, name, data } });
     }
   }
@@ -97,9 +97,12 @@ export class MemoryEngine implements Outside {
 
   child(parent: MemoryRun, op: Op): MemoryRun | WireError {
     const name = op["workflow"] as string;
-    const more = { version: op["version"] as string | undefined, id: op["id"] as string | undefined, parent: { run: parent, key: op.key } };
-    if (this.options.workflows.some((workflow) => workflow.name === name)) return this.start(name, op["input"], more);
-    return { name: "ChildFailed", message: `no workflow ${name} is given to the test: name it in "workflows"` };
+    const [version, id] = [op["version"], op["id"]] as (string | undefined)[];
+    const known = this.runs.find((run) => id !== undefined && run.externalId === id && run.workflow === name);
+    if (known) return { name: "ChildExists", message: `${known.id} has this id, or the place of this singleton`, runId: known.id };
+    const isServed = this.options.workflows.some((workflow) => workflow.name === name && (version === undefined || workflow.version === version));
+    if (isServed) return this.start(name, op["input"], { version, id, parent: { run: parent, key: op.key } });
+    return { name: "UnknownWorkflow", message: `no app serves ${name}${version === undefined ? "" : ` version ${version}`}: name it in "workflows" of the test` };
   }
 
   fetch(run: MemoryRun, plan: Plan): void {
@@ -189,7 +192,7 @@ export class MemoryEngine implements Outside {
       get: async () => ({ status: 404, text: "{}" }),
     };
     const { mode, middleware, prices } = this.options;
-    return { mode, transport, middleware, prices, engineUrl: undefined, budgetMs: undefined, random: () => 0, clock: { now: () => this.time, timer: systemClock.timer } };
+    return { mode, transport, middleware, prices, warn: (message) => void this.warnings.push(message), engineUrl: undefined, budgetMs: undefined, random: () => 0, clock: { now: () => this.time, timer: systemClock.timer } };
   }
 
   private checkpoint(run: MemoryRun, body: string): string {
@@ -204,11 +207,17 @@ export class MemoryEngine implements Outside {
   }
 }
 
-function matches(match: Record<string, unknown> | undefined, data: unknown): boolean {
+/** Whether data has these values at these paths. */
+export function matches(match: Record<string, unknown> | undefined, data: unknown): boolean {
   return Object.entries(match ?? {}).every(([path, wanted]) => {
-    const found = path.split(".").reduce<unknown>((at, part) => (at as Record<string, unknown> | undefined | null)?.[part], { data });
-    return JSON.stringify(found) === JSON.stringify(wanted);
+    const found = path.split(".").reduce<unknown>((at, part) => (isMember(at, part) ? (at as Record<string, unknown>)[part] : undefined), { data });
+    return found !== undefined && canonical(found) === canonical(wanted);
   });
+}
+
+function isMember(value: unknown, name: string): boolean {
+  if (typeof value !== "object" || value === null || (Array.isArray(value) && !/^\d+$/.test(name))) return false;
+  return Object.prototype.hasOwnProperty.call(value, name);
 }
 
 function json(value: unknown): unknown {

@@ -1,6 +1,7 @@
 // A run in memory: its journal, what it waits for, and what each op does to it.
 
 import type { Entry, Kind, Tree, WireError } from "../protocol.js";
+import { schemaFaults } from "./json-schema.js";
 import { leavesOf, resolves } from "./tree.js";
 
 export type MemoryStatus = "queued" | "sleeping" | "waiting" | "retrying" | "paused" | "completed" | "failed" | "cancelled";
@@ -167,9 +168,20 @@ export class MemoryRun {
     const plan: Plan = { key: op.key, kind: op.op as Kind, attempt: 1, op, plannedAt: now, dueAt };
     this.pending.set(op.key, plan);
     if (op.op === "signal") this.consume(plan);
+    else if (op.op === "approval") this.ask(plan);
     else if (op.op === "child") this.begin(plan);
     else if (op.op === "fetch") this.outside.fetch(this, plan);
     else if (op.op === "publish") this.record(op.key, "publish", { state: "ok", value: this.outside.publish(this, op) });
+  }
+
+  /** Better than a question that nobody can ever answer. */
+  private ask({ op, key }: Plan) {
+    try {
+      if (op["schema"] !== undefined) schemaFaults(op["schema"], null);
+    } catch (error) {
+      const message = `the schema of this approval cannot be used: ${(error as Error).message}`;
+      this.record(key, "approval", { state: "error", error: { name: "InvalidSchema", message } });
+    }
   }
 
   private begin({ op, key }: Plan) {
