@@ -1,8 +1,10 @@
 // Cloudflare Workflows beside us, in their local runtime (workerd under wrangler dev): what this measures is the simulator, not the service.
+import { cpSync, readFileSync } from 'node:fs';
 import http from 'node:http';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { family } from './cpu.mjs';
 import { assertAlive, freePort, removeFolder, start, stop, tempFolder } from './host.mjs';
 import { Sink, sleep, until } from './load.mjs';
 
@@ -21,14 +23,18 @@ export class Cloudflare {
       else this.waiting.get(message.n)?.();
       response.end('ok');
     });
+    this.listener.keepAliveTimeout = 65_000; // a pooled connection that closes under a run's last word ends the run
     const back = await freePort();
     await new Promise((resolve) => this.listener.listen(back, '127.0.0.1', resolve));
     this.folder = tempFolder('cloudflare');
-    this.port = await freePort();
+    // A copy that nobody edits: wrangler watches it, and a reload forgets what ran.
+    cpSync(WORKER, this.folder, { recursive: true });
+    const [port, inspector] = [await freePort(), await freePort()];
+    this.port = port;
     const wrangler = createRequire(import.meta.url).resolve('wrangler/bin/wrangler.js');
-    this.child = start(process.execPath, [wrangler, 'dev', '--config', join(WORKER, 'wrangler.toml'), '--ip', '127.0.0.1', '--port', String(this.port), '--local',
-      '--persist-to', join(this.folder, 'state'), '--log-level', 'error', '--show-interactive-dev-session=false', '--var', `BACK:http://127.0.0.1:${back}`],
-      { log: join(this.folder, 'log'), env: { ...process.env, WRANGLER_SEND_METRICS: 'false', CLOUDFLARE_CF_FETCH_ENABLED: 'false', CI: '1' } });
+    this.child = start(process.execPath, [wrangler, 'dev', '--config', join(this.folder, 'wrangler.toml'), '--ip', '127.0.0.1', '--port', String(this.port), '--local',
+      '--inspector-port', String(inspector), '--persist-to', join(this.folder, 'state'), '--log-level', 'error', '--show-interactive-dev-session=false', '--var', `BACK:http://127.0.0.1:${back}`],
+      { log: join(this.folder, 'log'), env: { ...process.env, WRANGLER_SEND_METRICS: 'false', CLOUDFLARE_CF_FETCH_ENABLED: 'false', WRANGLER_CI_DISABLE_CONFIG_WATCHING: 'true', CI: '1' } });
     await until('wrangler dev', async () => {
       assertAlive(this.child);
       return (await (await fetch(`http://127.0.0.1:${this.port}/ok`)).text()) === 'ok';
@@ -46,23 +52,20 @@ export class Cloudflare {
     const n = ++this.number;
     const end = new Promise((resolve) => this.waiting.set(n, resolve));
     await this.#create('ten', { n });
-    await Promise.race([end, sleep(60_000).then(() => { throw new Error('a run was not heard of for a minute'); })]);
+    const silence = sleep(60_000).then(() => { throw new Error(`a run was not heard of for a minute; wrangler said: ${readFileSync(join(this.folder, 'log'), 'utf8').slice(-1500)}`); });
+    await Promise.race([end, silence]);
     this.waiting.delete(n);
   }
 
-  pid() {
-    return this.child.pid;
+  /** wrangler, its proxy's workerd and the one that runs the Worker. */
+  pids() {
+    return family(this.child.pid);
   }
 
+  // By GET: after a reload wrangler's proxy repeats a GET by itself, and answers 503 to a POST.
   async #create(kind, input) {
-    const ask = () => fetch(`http://127.0.0.1:${this.port}/${kind}`, { method: 'POST', body: JSON.stringify(input) });
-    let answer = await ask();
-    // wrangler restarts its worker now and then, and asks to be asked again.
-    for (let i = 0; i < 5 && answer.status === 503; i++) {
-      await sleep(200);
-      answer = await ask();
-    }
-    if (!answer.ok) throw new Error(`${kind}: ${answer.status} ${(await answer.text()).slice(0, 200)}`);
-    await answer.arrayBuffer();
+    const answer = await fetch(`http://127.0.0.1:${this.port}/${kind}?${encodeURIComponent(JSON.stringify(input))}`);
+    const text = await answer.text();
+    if (!answer.ok) throw new Error(`${kind}: ${answer.status} ${text.slice(0, 200)}`);
   }
 }

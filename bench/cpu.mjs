@@ -15,6 +15,13 @@ function read(pid) {
   }
 }
 
+/** A process and all that it started, and they. */
+export function family(pid) {
+  const parents = readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map((name) => [Number(name), read(name)?.[0]]);
+  const of = (one) => [one, ...parents.filter(([, parent]) => parent === one).flatMap(([child]) => of(child))];
+  return of(pid);
+}
+
 /** CPU time so far of Postgres with all its backends, in microseconds. */
 export function postgresTime(cluster) {
   const backends = readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(read).filter((stat) => stat?.[0] === cluster.child.pid);
@@ -24,7 +31,8 @@ export function postgresTime(cluster) {
 /** CPU time so far in microseconds: of the system's server, of Postgres, of this process (generator and endpoint). */
 export function cpuTime(system, cluster) {
   const own = process.cpuUsage();
-  return { server: read(system.pid())[1], postgres: postgresTime(cluster), generator: own.user + own.system };
+  const server = (system.pids?.() ?? [system.pid()]).reduce((sum, pid) => sum + (read(pid)?.[1] ?? 0), 0);
+  return { server, postgres: postgresTime(cluster), generator: own.user + own.system };
 }
 
 /** Adds what each spent since `before`, divided by `count`, as `<metric>.server` and so on. */

@@ -5,7 +5,7 @@ import http2 from 'node:http2';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { assertAlive, freePort, memoryMiB, removeFolder, start, stop, tempFolder } from './host.mjs';
-import { BODY, now, Sink, until } from './load.mjs';
+import { BODY, now, Sink, sleep, until } from './load.mjs';
 import { Wire } from './wire.mjs';
 
 Promise.withResolvers ??= () => { // the SDK wants Node 22
@@ -24,6 +24,8 @@ export class Restate {
   constructor({ duplex }) {
     this.duplex = duplex;
     this.name = duplex ? 'restate' : 'restateRequest';
+    // Request/response sends the journal so far with each step: 160 GB for this one.
+    if (!duplex) this.record = undefined;
   }
 
   async start() {
@@ -48,9 +50,20 @@ export class Restate {
         for (let i = 0; i < input.steps; i++) await ctx.run('s', () => { this.marks[i] = now(); });
       },
     } });
+    // It lets go of a handler that has waited for a second, and calls it again when there is news: a replay of its journal.
+    const journal = restate.service({ name: 'journal', options: { inactivityTimeout: 1000 }, handlers: {
+      write: async (ctx, { steps, bytes }) => {
+        this.calls++;
+        const value = 'x'.repeat(bytes);
+        for (let i = 0; i < steps; i++) await ctx.run('s', () => value);
+        const { id, promise } = ctx.awakeable();
+        this.awakeable = id;
+        await promise;
+      },
+    } });
     // A virtual object runs one call of a key at a time, in the order they came: a flow key with parallelism 1.
     const keyed = restate.object({ name: 'keyed', handlers: { deliver: async (_ctx, message) => this.keyed.receive(message) } });
-    const handler = restate.createEndpointHandler({ services: [service, keyed], logger: () => {}, ...(this.duplex ? {} : { bidirectional: false }) });
+    const handler = restate.createEndpointHandler({ services: [service, keyed, journal], logger: () => {}, ...(this.duplex ? {} : { bidirectional: false }) });
     this.sessions = new Set();
     this.endpoint = http2.createServer(handler).listen(endpoint, '127.0.0.1');
     this.endpoint.on('session', (session) => this.sessions.add(session.on('close', () => this.sessions.delete(session))));
@@ -109,6 +122,22 @@ export class Restate {
     this.marks = new Float64Array(steps);
     await this.wire.post('/sink/long', JSON.stringify({ steps }));
     return this.marks;
+  }
+
+  /** Has a run record so many steps of so many bytes, and waits until it is suspended. */
+  async record(steps, bytes) {
+    this.calls = 0;
+    this.awakeable = undefined;
+    this.run = this.wire.post('/journal/write', JSON.stringify({ steps, bytes }));
+    await until('the journal to be written', () => this.awakeable, 300_000, 100);
+    await sleep(5000);
+  }
+
+  async resume() {
+    const calls = this.calls;
+    await fetch(`http://127.0.0.1:${this.wire.port}/restate/awakeables/${this.awakeable}/resolve`, { method: 'POST', body: '1', headers: { 'content-type': 'application/json' } });
+    await this.run;
+    if (this.calls === calls) throw new Error('the handler was not suspended: nothing was replayed');
   }
 
   pid() {

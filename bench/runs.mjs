@@ -2,7 +2,7 @@
 import http from 'node:http';
 import { fileURLToPath } from 'node:url';
 import { freePort } from './host.mjs';
-import { now } from './load.mjs';
+import { now, until } from './load.mjs';
 import { Tikku } from './tikku.mjs';
 import { settled } from './workflows.mjs';
 
@@ -14,6 +14,8 @@ export class TikkuRuns extends Tikku {
     super(cluster, database);
     this.mode = mode;
     this.name = `tikku_${mode}`;
+    // An invocation per step gets the journal so far each time: 160 GB for this one.
+    if (mode === 'return') this.record = undefined;
   }
 
   async start() {
@@ -34,7 +36,13 @@ export class TikkuRuns extends Tikku {
       for (let i = 0; i < input.steps; i++) await step.run('s', () => { this.marks[i] = now(); });
       done('long');
     });
-    this.server = http.createServer(serve({ workflows: [ten, sleeper, long], signingSecret: this.dev.signingSecret,
+    const journal = workflow({ name: 'journal' }, async (step, { steps, bytes }) => {
+      const value = 'x'.repeat(bytes);
+      for (let i = 0; i < steps; i++) await step.run('s', () => value);
+      await step.waitForSignal('go');
+      done('journal');
+    });
+    this.server = http.createServer(serve({ workflows: [ten, sleeper, long, journal], signingSecret: this.dev.signingSecret,
       checkpoint: this.mode === 'batched' ? { everyMs: 1000, maxSteps: 100 } : this.mode }));
     this.server.keepAliveTimeout = 65_000;
     const port = await freePort();
@@ -67,6 +75,23 @@ export class TikkuRuns extends Tikku {
 
   armSleeper(input) {
     return this.wire.post('/v1/workflows/sleeper/runs', JSON.stringify({ input }));
+  }
+
+  /** Has a run record so many steps of so many bytes, and waits until it is parked. */
+  async record(steps, bytes) {
+    const { id } = JSON.parse(await this.wire.post('/v1/workflows/journal/runs', JSON.stringify({ input: { steps, bytes } })));
+    this.journal = id;
+    await until('the journal to be written', async () => {
+      const { rows } = await this.probe.query("select 1 from tikku.run where state = 'waiting'");
+      return rows.length === 1;
+    }, 300_000, 100);
+  }
+
+  async resume() {
+    const end = new Promise((resolve) => this.waiting.set('journal', resolve));
+    await this.wire.post(`/v1/runs/${this.journal}/signals/go`, '1');
+    await end;
+    await this.runsSettled(1);
   }
 
   async runLong(steps) {

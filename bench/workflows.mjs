@@ -1,4 +1,5 @@
-// The workflow phases, the same for every system: {name, run10(), armSleeper(input), runLong(steps), runsSettled(more)}. Steps are no-ops; a run counts when the system
+// The workflow phases, the same for every system: {name, run10(), armSleeper(input), runLong(steps), record(steps, bytes),
+// resume(), runsSettled(more)}. Steps are no-ops; a run counts when the system
 // itself holds it as completed, not when its last step ran.
 import { addCpu, cpuTime } from './cpu.mjs';
 import { median, now, percentile, pump, until } from './load.mjs';
@@ -59,7 +60,16 @@ export async function longPhase(system, figures, { longSteps }) {
   figures.add('stepLate', system.name, cost(longSteps - 1 - window, longSteps - 1));
 }
 
-export const WORKFLOW_PHASES = { steps: stepsPhase, sleepers: sleepersPhase, long: longPhase };
+/** A run with a journal of many large entries that waits and holds nothing: from the word to go on, through the replay of all steps, until it is completed. */
+export async function resumePhase(system, figures, { journalSteps, journalBytes }) {
+  if (!system.record) return;
+  await system.record(journalSteps, Math.floor(journalBytes / journalSteps));
+  const begun = now();
+  await system.resume();
+  figures.add('resume', system.name, (now() - begun) / 1000);
+}
+
+export const WORKFLOW_PHASES = { steps: stepsPhase, sleepers: sleepersPhase, long: longPhase, resume: resumePhase };
 
 /** Of a way to ask how many runs are completed: waits until so many more are than it waited for before. */
 export function settled(ask) {

@@ -10,8 +10,9 @@ export class Ten extends WorkflowEntrypoint {
 
 export default {
   async fetch(request, env) {
-    if (new URL(request.url).pathname === '/ok') return new Response('ok');
-    const instance = await env.TEN.create({ params: await request.json() });
+    const url = new URL(request.url);
+    if (url.pathname === '/ok') return new Response('ok');
+    const instance = await env.TEN.create({ params: JSON.parse(decodeURIComponent(url.search.slice(1))) });
     return new Response(instance.id);
   },
 };

@@ -12,7 +12,7 @@ use crate::env::{Env, path_with, run};
 use crate::tools;
 
 /// Builds the functions for the processor of this machine into .aws-sam/build, and returns the folder in which
-/// cargo-lambda left `publish/bootstrap`, `tick/bootstrap`, `deliver/bootstrap` and `step-invoke/bootstrap`.
+/// cargo-lambda left `publish/bootstrap` and its like for each function.
 pub fn build(env: &Env) -> Result<PathBuf> {
     ensure!(cfg!(target_os = "linux"), "the Lambda binaries are Linux programs: build and test them on Linux");
     tools::python(env)?;
@@ -21,7 +21,7 @@ pub fn build(env: &Env) -> Result<PathBuf> {
     build.args(["build", "--beta-features", "--parameter-overrides"]);
     run(build.arg(format!("Architecture={architecture}")))?;
     let folder = env.target.join("lambda");
-    for function in ["publish", "tick", "deliver", "step-invoke"] {
+    for function in ["publish", "dashboard", "tick", "deliver", "step-invoke"] {
         let binary = folder.join(function).join("bootstrap");
         ensure!(binary.is_file(), "sam build left no {}", binary.display());
     }

@@ -8,6 +8,7 @@
 mod bench;
 mod checks;
 mod env;
+mod flaky;
 mod lambda;
 mod openapi;
 mod sdk;

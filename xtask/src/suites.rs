@@ -1,8 +1,9 @@
 //! The test command: runs the parts that were asked for, counts, and never calls something passed that did not run.
 //!
 //! Stage: tests. A part installs and builds what it needs first. The last line, `N passed, N failed`, is for CI. Out of
-//! scope: the tests themselves.
+//! scope: the tests themselves, and what becomes of one that failed (`flaky.rs`).
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -10,6 +11,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::env::{Env, describe, run};
+use crate::flaky::{self, Failed};
 use crate::{checks, lambda, sdk, tools, wasm};
 
 type Part = (&'static str, fn(&Env) -> Result<Tally>);
@@ -25,12 +27,39 @@ const PARTS: [Part; 8] = [
     ("deploy", checks::deploy),
 ];
 
-/// How many tests or checks passed, failed, and said that they do not apply to the host.
+/// Tests that measure times, which are the promise: never early, at most 1.5 s late. They run beside a few that wait as they do.
+const PUNCTUAL: [&str; 8] = [
+    "scenarios::timers::",
+    "scenarios::throttling::",
+    "scenarios::schedules::an_interval_fires_on_time",
+    "scenarios::schedules::edits_while_a_tick_is_due",
+    "scenarios::flows::a_rate_is_kept",
+    "scenarios::flows::a_429_moves",
+    "scenarios::outage::a_delivering_host_whose_clock",
+    "scenarios::retries::an_endpoint_that_never_answers_ends",
+];
+const PUNCTUAL_AT_ONCE: u8 = 3;
+/// Large ones, which take the machine for minutes: 10,000 messages and ten kills, 200 kills, a year of a minutely schedule, a table of 5,000,000 rows.
+const LARGE: [&str; 5] = [
+    "scenarios::crash::ten_thousand_messages",
+    "scenarios::run_crash::",
+    "schedules::eight_ticks_at_once",
+    "schedules::one_tick_fires_all_of_thousands",
+    "prune::no_bite_holds_a_lock",
+];
+const LARGE_AT_ONCE: u8 = 2;
+/// Scenarios wait for timers and endpoints far more than they compute: cores do not say how many fit.
+const CROWD: u8 = 24;
+/// On Workers each has a workerd of its own, which computes where the other hosts wait.
+const CROWD_OF_WORKERS: u8 = 12;
+
+/// How many tests or checks passed, failed, and said that they do not apply to the host; and which failed beside others and passed alone.
 #[derive(Default)]
 pub struct Tally {
     passed: u32,
     failed: u32,
     skipped: u32,
+    flaky: Vec<String>,
 }
 
 impl Tally {
@@ -47,7 +76,23 @@ impl Tally {
 
     /// So many.
     pub fn of(passed: u32, failed: u32, skipped: u32) -> Tally {
-        Tally { passed, failed, skipped }
+        Tally { passed, failed, skipped, flaky: Vec::new() }
+    }
+
+    /// How many failed.
+    pub fn failures(&self) -> usize {
+        self.failed as usize
+    }
+
+    /// Has one that failed count as flaky.
+    pub fn passed_alone(&mut self, name: &str) {
+        self.failed -= 1;
+        self.flaky.push(name.to_owned());
+    }
+
+    /// Those that failed beside others and passed alone.
+    pub fn flaky(&self) -> &[String] {
+        &self.flaky
     }
 
     /// Adds what a program counted; one that did not get that far counts as one failure.
@@ -60,15 +105,22 @@ impl Tally {
                 self.passed += other.passed;
                 self.failed += other.failed;
                 self.skipped += other.skipped;
+                self.flaky.extend(other.flaky);
             }
             Err(error) => self.add(name, Err(error)),
         }
     }
 
-    /// `3 passed, 0 failed`
+    /// `3 passed, 0 failed, 1 flaky, 2 skipped`, without those that are none of the last two.
     pub fn line(&self) -> String {
-        let skipped = if self.skipped > 0 { format!(", {} skipped", self.skipped) } else { String::new() };
-        format!("{} passed, {} failed{skipped}", self.passed, self.failed)
+        let some = |count: usize, what: &str| if count > 0 { format!(", {count} {what}") } else { String::new() };
+        format!(
+            "{} passed, {} failed{}{}",
+            self.passed,
+            self.failed,
+            some(self.flaky.len(), "flaky"),
+            some(self.skipped as usize, "skipped")
+        )
     }
 }
 
@@ -90,6 +142,7 @@ pub fn test(env: &Env, names: &[&str]) -> Result<bool> {
             tally
         });
         lines.push(format!("{name}: {} ({} s)", tally.line(), begun.elapsed().as_secs()));
+        lines.extend(tally.flaky().iter().map(|test| format!("flaky: {test}: failed beside others, passed alone")));
         total.join(name, Ok(tally));
     }
     println!("\n{}\n{}", lines.join("\n"), total.line());
@@ -104,47 +157,73 @@ fn unit(env: &Env) -> Result<Tally> {
 }
 
 fn it(env: &Env) -> Result<Tally> {
-    cargo_test(integration(env, "dev")?.arg("--show-output"))
+    Suite::new(env, "dev", &[])?.test(&[(CROWD, crowd(&[]))])
 }
 
-/// What is large, and would disturb tests that measure times: a simulated year of a minutely schedule, pruning a table of 5,000,000 rows.
+/// What would disturb others, or be disturbed by them.
 fn scale(env: &Env) -> Result<Tally> {
-    let tests = ["schedules::eight_ticks_at_once", "prune::no_bite_holds_a_lock"];
-    cargo_test(integration(env, "dev")?.env("TIKKU_TEST_SCALE", "1").args(tests).arg("--show-output"))
+    let suite = Suite::new(env, "dev", &[("TIKKU_TEST_SCALE", "1".into())])?;
+    suite.test(&[(PUNCTUAL_AT_ONCE, PUNCTUAL.to_vec()), (LARGE_AT_ONCE, LARGE.to_vec())])
 }
 
 fn on_lambda(env: &Env) -> Result<Tally> {
     let folder = lambda::build(env)?;
-    cargo_test(integration(env, "lambda")?.env("TIKKU_LAMBDA_DIR", folder).args(["scenarios::", "--show-output"]))
+    let suite = Suite::new(env, "lambda", &[("TIKKU_LAMBDA_DIR", folder.into())])?;
+    suite.test(&[(CROWD, crowd(&["scenarios::"])), (PUNCTUAL_AT_ONCE, PUNCTUAL.to_vec())])
 }
 
 fn on_workers(env: &Env) -> Result<Tally> {
     let folder = wasm::build_worker(env)?;
-    // Each scenario has a workerd of its own, which computes where the other hosts wait.
-    cargo_test(
-        integration(env, "workers")?.env("RUST_TEST_THREADS", "12").env("TIKKU_WORKER_DIR", folder).args(["scenarios::", "--show-output"]),
-    )
+    let suite = Suite::new(env, "workers", &[("TIKKU_WORKER_DIR", folder.into())])?;
+    suite.test(&[(CROWD_OF_WORKERS, crowd(&["scenarios::"])), (PUNCTUAL_AT_ONCE, PUNCTUAL.to_vec())])
 }
 
-/// The integration tests on one host. Arguments that follow go to the test binary.
-fn integration(env: &Env, host: &str) -> Result<Command> {
-    tools::postgres(env)?;
-    tools::faketime(env)?;
-    tools::python(env)?;
-    tools::node(env)?;
-    sdk::typescript_built(env)?;
-    run(env.command("cargo").args(["build", "--quiet", "--package", "tikku-cli"]))?;
-    let mut command = env.command("cargo");
-    command.args(["test", "--package", "tikku-tests", "--test", "it", "--"]);
-    command.env("TIKKU_TEST_HOSTS", host);
-    // The full sizes of what is also tried small by a plain `cargo test`: 1,000 timers, 10,000 messages and ten kills.
-    command.env("TIKKU_TEST_LONG", "1");
-    // Scenarios wait for timers and endpoints far more than they compute: cores do not say how many fit.
-    command.env("RUST_TEST_THREADS", "24");
-    environment(env, &mut command);
-    // Without these wrangler looks for servers of its maker at every start.
-    command.env("CLOUDFLARE_CF_FETCH_ENABLED", "false").env("WRANGLER_SEND_METRICS", "false");
-    Ok(command)
+/// Arguments of all that these filters take, but for those that are kept apart.
+fn crowd(filters: &[&'static str]) -> Vec<&'static str> {
+    let apart = PUNCTUAL.iter().chain(&LARGE).flat_map(|name| ["--skip", name]);
+    filters.iter().copied().chain(apart).collect()
+}
+
+/// The integration tests on one host.
+struct Suite<'a> {
+    env: &'a Env,
+    host: &'static str,
+    variables: Vec<(&'static str, OsString)>,
+}
+
+impl<'a> Suite<'a> {
+    /// Makes sure that all is there that they need.
+    fn new(env: &'a Env, host: &'static str, variables: &[(&'static str, OsString)]) -> Result<Suite<'a>> {
+        tools::postgres(env)?;
+        tools::faketime(env)?;
+        tools::python(env)?;
+        tools::node(env)?;
+        sdk::typescript_built(env)?;
+        run(env.command("cargo").args(["build", "--quiet", "--package", "tikku-cli"]))?;
+        Ok(Suite { env, host, variables: variables.to_vec() })
+    }
+
+    /// Runs one after the other what each line of arguments selects, so many at once; what little failed once more, alone.
+    fn test(&self, passes: &[(u8, Vec<&str>)]) -> Result<Tally> {
+        let (mut tally, mut failed) = (Tally::default(), Failed::default());
+        for (at_once, arguments) in passes {
+            tally.join(self.host, Ok(cargo_test_reading(&mut self.command(*at_once, arguments), &mut failed)?));
+        }
+        Ok(flaky::judge(tally, &failed, |name| cargo_test(&mut self.command(1, &["--exact", name]))))
+    }
+
+    fn command(&self, at_once: u8, arguments: &[&str]) -> Command {
+        let mut command = self.env.command("cargo");
+        command.args(["test", "--package", "tikku-tests", "--test", "it", "--", "--show-output"]).args(arguments);
+        command.env("TIKKU_TEST_HOSTS", self.host).env("RUST_TEST_THREADS", at_once.to_string());
+        // The full sizes of what is also tried small by a plain `cargo test`: 1,000 timers, 10,000 messages and ten kills.
+        command.env("TIKKU_TEST_LONG", "1");
+        environment(self.env, &mut command);
+        // Without these wrangler looks for servers of its maker at every start.
+        command.env("CLOUDFLARE_CF_FETCH_ENABLED", "false").env("WRANGLER_SEND_METRICS", "false");
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command
+    }
 }
 
 /// Where tests find the product and the tools.
@@ -157,9 +236,14 @@ pub fn environment<'a>(env: &Env, command: &'a mut Command) -> &'a mut Command {
 
 /// Runs a `cargo test`, passes its output on and counts. A run that tested nothing is an error.
 pub fn cargo_test(command: &mut Command) -> Result<Tally> {
+    cargo_test_reading(command, &mut Failed::default())
+}
+
+fn cargo_test_reading(command: &mut Command, failed: &mut Failed) -> Result<Tally> {
     let mut not_run = 0;
     let mut tally = counted(command, |tally, line| {
         count(tally, line);
+        failed.read(line);
         // What a test prints that does not apply to the host; to cargo it passed.
         not_run += u32::from(line.starts_with("not run: "));
     })?;

@@ -15,7 +15,7 @@ pub async fn reap(tick: &mut Tick<'_>) -> Result<More, StoreError> {
         ctx.kick(&ctx.store.flow_wake(&reaped.flows).await?).await;
     }
     tick.report.lost += reaped.lost;
-    Ok(More::if_so(reaped.lost >= ROWS as usize))
+    Ok(More::if_so(reaped.rows >= ROWS as usize))
 }
 
 /// Looks after flows and breakers that nobody looked after in time.

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "aws")]
 pub mod aws;
+#[cfg(feature = "aws")]
+mod batch;
 pub mod db;
 pub mod http;
 pub mod log;

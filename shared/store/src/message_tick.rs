@@ -86,6 +86,8 @@ pub struct Claimed {
 /// What a reap did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reaped {
+    /// Leases looked at.
+    pub rows: usize,
     /// Leases given up.
     pub lost: usize,
     /// What is to be handed to the queue.
@@ -154,8 +156,11 @@ impl Store {
         let mut flows: Vec<FlowOf> = rows.iter().filter_map(flow).collect();
         flows.sort_unstable();
         flows.dedup();
+        let lost = rows.iter().filter(|row| row.get("lost")).count();
         Ok(Reaped {
-            lost: rows.iter().filter(|row| row.get("lost")).count(),
+            // No lease of a message is renewed; the other rows are what was waiting for these.
+            rows: lost,
+            lost,
             kicks: rows.iter().filter_map(crate::message::kick).collect(),
             flows,
         })

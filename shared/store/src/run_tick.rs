@@ -38,11 +38,12 @@ impl Store {
         Ok(Claimed { rows: rows.len(), kicks: Kick::run_rows(&rows) })
     }
 
-    /// Gives up at most `most` lost dispatches. F.
+    /// Looks at no more than `most` dispatches whose leases ran out, and gives up those that were not renewed. F.
     pub async fn run_reap(&self, most: i32) -> Result<Reaped, StoreError> {
         let lost_max = i32::from(LOST_MAX);
         let rows = self.rows(REAP, &[(&most, Type::INT4), (&lost_max, Type::INT4)]).await?;
-        Ok(Reaped { lost: rows.iter().filter(|row| row.get("lost")).count(), kicks: Kick::run_rows(&rows), flows: Vec::new() })
+        let lost = rows.iter().filter(|row| row.get("lost")).count();
+        Ok(Reaped { rows: rows.len(), lost, kicks: Kick::run_rows(&rows), flows: Vec::new() })
     }
 
     /// Looks after at most `most` gates for which runs were left waiting; answers how many there were. F.

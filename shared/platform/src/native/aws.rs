@@ -8,6 +8,7 @@ use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use serde::Deserialize;
 use tikku_store::Store;
 
+pub use super::batch::batch;
 use super::http::Http;
 use super::queue::{Queue, SqsQueue};
 use super::{db, log};
