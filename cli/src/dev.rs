@@ -1,6 +1,6 @@
 //! `tikku dev`: every stage in one process, on a private PostgreSQL or the database in DATABASE_URL.
 //!
-//! Beats: folder, port, database, schema, account, API, consumers, clock, dev.json; then it waits for Ctrl-C and undoes them.
+//! Beats: folder, port, database, schema, account, API and dashboard, consumers, clock, dev.json; then it waits for Ctrl-C and undoes them.
 //! Out of scope: what the stages do; they are the same handlers as on Lambda and Workers.
 
 mod consume;
@@ -16,6 +16,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use serde_json::json;
 use tikku_platform::http::Http;
 use tikku_platform::queue::Queue;
 use tikku_platform::{Config, Ctx, Lanes};
@@ -25,7 +26,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::database::{self, variable};
 use crate::postgres::{Lifetime, Postgres};
-use crate::screen::say;
+use crate::print::Printer;
 use consume::Consumers;
 use folder::Folder;
 use key::Access;
@@ -51,6 +52,8 @@ pub struct Options {
     pub data: PathBuf,
     /// Whether the private cluster is kept.
     pub lifetime: Lifetime,
+    /// How it says that it runs.
+    pub out: Printer,
 }
 
 /// Runs the dev server until Ctrl-C or SIGTERM.
@@ -62,7 +65,7 @@ pub async fn run(options: &Options) -> Result<()> {
         database = Database::open(&folder, options.lifetime) => database?,
         () = stop.wait() => return Ok(()),
     };
-    let ran = run_on(&folder, &database, listener, stop).await;
+    let ran = run_on(&folder, &database, listener, stop, &options.out).await;
     folder.forget();
     database.close().await;
     ran
@@ -102,7 +105,7 @@ impl Database {
     }
 }
 
-async fn run_on(folder: &Folder, database: &Database, listener: TcpListener, mut stop: Stop) -> Result<()> {
+async fn run_on(folder: &Folder, database: &Database, listener: TcpListener, mut stop: Stop, out: &Printer) -> Result<()> {
     let url = url_of(listener.local_addr()?);
     let (ctx, access) = tokio::select! {
         ready = prepare(database, &url) => ready?,
@@ -112,7 +115,8 @@ async fn run_on(folder: &Folder, database: &Database, listener: TcpListener, mut
     let consumers = Consumers::start(&ctx, &stop);
     let clock = tokio::spawn(tick(ctx.clone()));
     folder.announce(&url, &access, &database.url)?;
-    greet(&url, &access, &database.place(folder));
+    let facts = json!({ "url": url, "dashboard": format!("{url}/dashboard"), "devJson": folder.dev_json(), "pid": std::process::id() });
+    out.done(&facts, &greeting(&url, &access, &database.place(folder)));
 
     stop.wait().await;
     ctx.config.stopping.store(true, Ordering::Relaxed);
@@ -185,11 +189,12 @@ fn url_of(address: SocketAddr) -> String {
     format!("http://{host}:{}", address.port())
 }
 
-fn greet(url: &str, access: &Access, place: &str) {
+fn greeting(url: &str, access: &Access, place: &str) -> String {
     let key = &access.key;
-    say(&format!(
+    format!(
         "tikku {} is running; Ctrl-C stops it.
 
+  Dashboard {url}/dashboard/sign-in#{key}
   API       {url}  (described in {url}/openapi.json)
   Health    {url}/healthz
   Database  {place}
@@ -204,7 +209,7 @@ and see that it is delivered:
   curl '{url}/v1/messages?limit=1' -H 'authorization: Bearer {key}'
 ",
         env!("CARGO_PKG_VERSION")
-    ));
+    )
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! The HTTP side of `tikku dev`: the API, and a receiver that says yes.
+//! The HTTP side of `tikku dev`: the API, the dashboard, and a receiver that says yes.
 //!
-//! Out of scope: the routes of the API (STAGE 1, tikku-publish).
+//! Out of scope: the routes of the API (STAGE 1, tikku-publish), the pages (tikku-dashboard).
 
 use std::io::ErrorKind;
 use std::net::IpAddr;
@@ -34,7 +34,8 @@ pub async fn listen(host: IpAddr, port: u16) -> Result<TcpListener> {
 
 /// Answers requests until a stop; requests that are open then may end.
 pub async fn run(listener: TcpListener, ctx: Arc<Ctx>, stop: Stop) -> Result<()> {
-    let router = tikku_publish::router(ctx).merge(echo());
+    let api = tikku_publish::router(ctx.clone());
+    let router = api.clone().merge(tikku_dashboard::router(ctx, api)).merge(echo());
     // Small answers leave at once.
     let listener = listener.tap_io(|socket| {
         let _slower = socket.set_nodelay(true);
