@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use crate::auth::{self, Needs};
 use crate::reply::{ApiError, json};
 use crate::request;
-use crate::shapes::MessageQuery;
+use crate::shapes::{MessageFilterQuery, MessagePageQuery};
 
 /// Which messages: ids or a filter.
 #[derive(ToSchema)]
@@ -60,7 +60,7 @@ pub struct MessageSelector {
 }
 
 /// Lists dead letters, newest first: messages whose retry budget is spent, or that an endpoint has refused for good.
-#[utoipa::path(get, path = "/v1/dlq", operation_id = "listDeadLetters", tag = "dlq", params(MessageQuery), responses(
+#[utoipa::path(get, path = "/v1/dlq", operation_id = "listDeadLetters", tag = "dlq", params(MessageFilterQuery, MessagePageQuery), responses(
     (status = 200, description = "A page", body = MessagePage),
 ))]
 pub async fn list(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, uri: Uri) -> Result<Response, ApiError> {

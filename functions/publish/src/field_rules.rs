@@ -88,6 +88,7 @@ pub fn cursor(path: &str, parameter: &mut Value) {
         "/v1/breakers" => id("brk"),
         "/v1/runs" => id("run"),
         "/v1/events" => id("evt"),
+        "/v1/schedules/{id}/firings" => json!({ "pattern": "^[0-9]{1,18}$" }),
         "/v1/runs/{id}/steps" => json!({ "pattern": "^[0-9]{1,9}$" }),
         "/v1/approvals" => json!({ "pattern": "^run_[0-9a-f]{32}\\.[A-Za-z0-9_-]*$" }),
         "/v1/workflows" => workflow_name(),

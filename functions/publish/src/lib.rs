@@ -11,6 +11,7 @@ mod auth;
 mod batch;
 mod breakers;
 mod checkpoint;
+mod counts;
 mod dlq;
 mod etag;
 mod events;
@@ -23,6 +24,7 @@ mod keys;
 mod limit;
 mod messages;
 mod openapi;
+mod overview;
 mod protocol_shapes;
 mod publish_shapes;
 mod publishing;
@@ -35,6 +37,7 @@ mod resume_page;
 mod run_shapes;
 mod run_verbs;
 mod runs;
+mod schedule_look;
 mod schedule_shapes;
 mod schedules;
 mod secrets;
@@ -51,10 +54,11 @@ use tikku_platform::Ctx;
 
 use reply::ApiError;
 
+pub use auth::Principal;
 pub use openapi::json as openapi_json;
 
 /// The API's routes; each is described in the OpenAPI document, which a test compares with this list.
-pub const ROUTES: [(&str, &str); 78] = [
+pub const ROUTES: [(&str, &str); 83] = [
     ("post", "/v1/messages"),
     ("get", "/v1/messages"),
     ("post", "/v1/messages/batch"),
@@ -64,6 +68,7 @@ pub const ROUTES: [(&str, &str); 78] = [
     ("put", "/v1/publish/{destination}"),
     ("patch", "/v1/publish/{destination}"),
     ("delete", "/v1/publish/{destination}"),
+    ("get", "/v1/messages/counts"),
     ("get", "/v1/messages/{id}"),
     ("post", "/v1/messages/{id}/cancel"),
     ("post", "/v1/messages/{id}/retry"),
@@ -88,13 +93,16 @@ pub const ROUTES: [(&str, &str); 78] = [
     ("get", "/v1/dlq"),
     ("post", "/v1/dlq/retry"),
     ("post", "/v1/dlq/delete"),
+    ("get", "/v1/overview"),
     ("get", "/v1/account"),
     ("patch", "/v1/account"),
+    ("get", "/v1/schedule-preview"),
     ("get", "/v1/schedules"),
     ("post", "/v1/schedules"),
     ("get", "/v1/schedules/{id}"),
     ("put", "/v1/schedules/{id}"),
     ("delete", "/v1/schedules/{id}"),
+    ("get", "/v1/schedules/{id}/firings"),
     ("post", "/v1/schedules/{id}/pause"),
     ("post", "/v1/schedules/{id}/resume"),
     ("post", "/v1/schedules/{id}/run"),
@@ -112,6 +120,7 @@ pub const ROUTES: [(&str, &str); 78] = [
     ("get", "/v1/workflows/{name}"),
     ("post", "/v1/workflows/{name}/runs"),
     ("get", "/v1/runs"),
+    ("get", "/v1/runs/counts"),
     ("post", "/v1/runs/cancel"),
     ("get", "/v1/runs/{id}"),
     ("get", "/v1/runs/{id}/steps"),
@@ -197,13 +206,25 @@ pub fn router(ctx: Arc<Ctx>) -> Router {
         .route("/v1/events/{id}", get(events::show))
         .route("/healthz", get(health::healthz))
         .route("/openapi.json", get(openapi::document))
+        .merge(looks())
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(middleware::from_fn_with_state(ctx.clone(), limit::layer))
         .layer(middleware::from_fn(read_first::layer))
         .layer(middleware::map_request(raw::take_key))
+        .layer(middleware::map_request(auth::take_principal))
         .merge(tokens())
         .with_state(ctx)
+}
+
+/// What people look at beside lists.
+fn looks() -> Router<Arc<Ctx>> {
+    Router::new()
+        .route("/v1/messages/counts", get(counts::messages))
+        .route("/v1/overview", get(overview::show))
+        .route("/v1/schedule-preview", get(schedule_look::preview))
+        .route("/v1/schedules/{id}/firings", get(schedule_look::firings))
+        .route("/v1/runs/counts", get(counts::runs))
 }
 
 /// What is asked with a token instead of a key: checkpoints above all, which should cost one statement and nothing else.

@@ -19,7 +19,7 @@ use crate::publish_shapes::PublishRequest;
 use crate::publishing;
 use crate::reply::{ApiError, json};
 use crate::request::{self, IdText};
-use crate::shapes::{MessageQuery, StatusQuery};
+use crate::shapes::{MessageFilterQuery, MessagePageQuery, StatusQuery};
 
 /// Publishes a message, or one for each endpoint of a fanout.
 #[utoipa::path(post, path = "/v1/messages", operation_id = "publishMessage", security(("key" = ["publish"])), tag = "messages", request_body = PublishRequest, responses(
@@ -42,8 +42,8 @@ pub async fn publish(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, body: Body
     Ok(json(StatusCode::ACCEPTED, &publishing::one(&ctx, &hash, message).await??))
 }
 
-/// Lists messages, newest first.
-#[utoipa::path(get, path = "/v1/messages", operation_id = "listMessages", tag = "messages", params(StatusQuery, MessageQuery), responses(
+/// Lists messages, newest first. A page looks at 5,000 messages at most: one that ends there is `partial`, and its cursor goes on.
+#[utoipa::path(get, path = "/v1/messages", operation_id = "listMessages", tag = "messages", params(StatusQuery, MessageFilterQuery, MessagePageQuery), responses(
     (status = 200, description = "A page", body = MessagePage),
 ))]
 pub async fn list(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, uri: Uri) -> Result<Response, ApiError> {
@@ -53,7 +53,8 @@ pub async fn list(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, uri: Uri) -> 
     Ok(json(StatusCode::OK, &page))
 }
 
-/// Shows a message with every attempt.
+/// Shows a message with every attempt. The headers of a push are those of the message, `webhook-id` (its id), `webhook-timestamp` and `webhook-signature`; the latter two differ
+/// from attempt to attempt and are not kept.
 #[utoipa::path(get, path = "/v1/messages/{id}", operation_id = "getMessage", tag = "messages", params(("id" = String, Path, description = "msg_...")), responses(
     (status = 200, description = "The message", body = MessageDetail),
 ))]

@@ -99,11 +99,11 @@ pub enum RunStatus {
     Cancelled,
 }
 
-/// Filters and paging of the list of runs.
+/// Filters of runs.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[allow(dead_code, reason = "describes what domain::run_filter_query reads")]
-pub struct RunQuery {
+pub struct RunFilterQuery {
     /// Only runs in this state.
     #[param(inline)]
     status: Option<RunStatus>,
@@ -128,11 +128,6 @@ pub struct RunQuery {
     /// Accepted before this RFC 3339 time, not before 1970.
     #[param(format = DateTime)]
     to: Option<String>,
-    /// Rows in the page.
-    #[param(minimum = 1, maximum = 200, default = 50)]
-    limit: Option<i64>,
-    /// The nextCursor of the page before.
-    cursor: Option<String>,
 }
 
 /// Paging of events, and the name that is asked for.

@@ -17,11 +17,11 @@ use tikku_store::{NewSignal, RunSignalled};
 use crate::auth::{self, Needs};
 use crate::reply::{ApiError, json};
 use crate::request::{self, IdPair, IdText};
-use crate::run_shapes::{RunQuery, SignalAnswer};
+use crate::run_shapes::{RunFilterQuery, SignalAnswer};
 use crate::shapes::PageQuery;
 
 /// Lists runs, newest first, without inputs, outputs and steps.
-#[utoipa::path(get, path = "/v1/runs", operation_id = "listRuns", tag = "runs", params(RunQuery), responses(
+#[utoipa::path(get, path = "/v1/runs", operation_id = "listRuns", tag = "runs", params(RunFilterQuery, PageQuery), responses(
     (status = 200, description = "A page", body = RunPage),
 ))]
 pub async fn list(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, uri: Uri) -> Result<Response, ApiError> {

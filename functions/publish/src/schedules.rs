@@ -172,7 +172,8 @@ fn times(new: &NewSchedule, paused: bool, anchor_ms: i64, now_ms: i64) -> Schedu
     ScheduleTimes { anchor_ms, next_ms: if paused { None } else { next(&new.timing) } }
 }
 
-async fn find(ctx: &Ctx, account: AccountId, id: &str) -> Result<Schedule, ApiError> {
+/// A schedule of the account by its id or name, or 404.
+pub async fn find(ctx: &Ctx, account: AccountId, id: &str) -> Result<Schedule, ApiError> {
     Ok(ctx.store.schedule_get(account, id).await?.ok_or_else(|| Problem::not_found("schedule"))?)
 }
 

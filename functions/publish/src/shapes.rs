@@ -113,11 +113,11 @@ pub struct StatusQuery {
     status: Option<Status>,
 }
 
-/// Filters and paging of lists of messages.
+/// Filters of messages.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[allow(dead_code, reason = "describes what domain::filter reads")]
-pub struct MessageQuery {
+pub struct MessageFilterQuery {
     /// A substring of the destination, as it is stored: in WHATWG form.
     #[param(min_length = 1, max_length = 2048)]
     url: Option<String>,
@@ -136,6 +136,16 @@ pub struct MessageQuery {
     /// Created before this RFC 3339 time, not before 1970.
     #[param(format = DateTime)]
     to: Option<String>,
+}
+
+/// Paging of lists of messages.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "describes what domain::filter reads")]
+pub struct MessagePageQuery {
+    /// Whether the page comes with counts.
+    #[param(default = true)]
+    counts: Option<bool>,
     /// Rows in the page.
     #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<i64>,

@@ -90,6 +90,11 @@ impl Cron {
         &self.zone
     }
 
+    /// Whether it names times of day, which come once whatever the wall clock does; otherwise it goes on by real time.
+    pub fn is_by_wall_clock(&self) -> bool {
+        self.clock == Clock::Wall
+    }
+
     /// The first time after a time, both in milliseconds since 1970; `None` at the end of time.
     pub fn next(&self, after_ms: i64) -> Option<i64> {
         let after = Timestamp::from_millisecond(after_ms).ok()?;

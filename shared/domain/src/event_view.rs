@@ -12,7 +12,7 @@ pub struct EventView {
     pub id: String,
     /// What has happened.
     pub name: String,
-    /// JSON as it came; null in lists.
+    /// JSON as it came; in lists null when it has more than 4 KiB.
     #[schema(value_type = Option<serde_json::Value>)]
     pub data: Option<Box<RawValue>>,
     /// The publisher's own id.

@@ -26,8 +26,22 @@ pub struct MessageFilter {
     pub from_ms: Option<i64>,
     /// Created before, in milliseconds since 1970.
     pub to_ms: Option<i64>,
+    /// Whether a list comes with counts.
+    pub counts: bool,
     /// Which page.
     pub page: Page<MessageId>,
+}
+
+impl MessageFilter {
+    /// Whether it asks for anything but a status.
+    pub fn is_narrow(&self) -> bool {
+        self.fanout.is_some() || self.schedule.is_some() || self.is_searched()
+    }
+
+    /// Whether each message must be looked at to know whether it fits.
+    pub fn is_searched(&self) -> bool {
+        self.url.is_some() || self.label.is_some() || self.from_ms.is_some() || self.to_ms.is_some()
+    }
 }
 
 /// Page size and cursor of a list.
@@ -63,9 +77,32 @@ pub fn page<Id: FromStr>(query: &[(String, String)]) -> Result<Page<Id>, Vec<Fie
 /// Reads the filter of the message list from decoded query parameters.
 pub fn messages(query: &[(String, String)]) -> Result<MessageFilter, Vec<FieldError>> {
     let page = Page { limit: limits::PAGE_DEFAULT, cursor: None };
-    let mut filter = MessageFilter { status: None, url: None, label: None, fanout: None, schedule: None, from_ms: None, to_ms: None, page };
+    let mut filter = MessageFilter {
+        status: None,
+        url: None,
+        label: None,
+        fanout: None,
+        schedule: None,
+        from_ms: None,
+        to_ms: None,
+        counts: true,
+        page,
+    };
     each(query, |name, value| take(&mut filter, name, value))?;
     Ok(filter)
+}
+
+/// Reads the filter of the counts of messages, which have no pages.
+pub fn message_counts(query: &[(String, String)]) -> Result<MessageFilter, Vec<FieldError>> {
+    let filter = messages(query)?;
+    not_paged(query)?;
+    Ok(filter)
+}
+
+/// Refuses what only lists have.
+pub fn not_paged(query: &[(String, String)]) -> Result<(), Vec<FieldError>> {
+    let paging = |name: &str| ["limit", "cursor", "counts"].contains(&name);
+    each(query, |name, _| if paging(name) { Err("is not a parameter of counts".to_owned()) } else { Ok(()) })
 }
 
 /// The states of a circuit breaker, as filters name them.
@@ -111,6 +148,7 @@ fn take(filter: &mut MessageFilter, name: &str, value: &str) -> Result<(), Strin
         "schedule" => filter.schedule = Some(value.parse().map_err(|_| "must be the id of a schedule, sch_ and 32 hex digits".to_owned())?),
         "from" => filter.from_ms = Some(time(value)?),
         "to" => filter.to_ms = Some(time(value)?),
+        "counts" => filter.counts = value.parse().map_err(|_| "must be true or false".to_owned())?,
         _ => filter.page.take(name, value)?,
     }
     Ok(())
@@ -169,6 +207,7 @@ mod tests {
             ("url", ""),
             ("fanout", ""),
             ("schedule", "x"),
+            ("counts", "no"),
             ("schedule", "msg_0192f3ab000070008000000000000001"),
         ] {
             assert_eq!(read(&[(name, value)]), Err(vec![name.to_owned()]));

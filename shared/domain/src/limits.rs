@@ -56,6 +56,13 @@ pub const ERRORS_MAX: usize = 20;
 pub const PAGE_MAX: i64 = 200;
 /// Rows in a page when no limit is given.
 pub const PAGE_DEFAULT: i64 = 50;
+/// Due times that a schedule is shown with.
+pub const NEXT_RUNS_SHOWN: usize = 5;
+/// Where counts of a status end.
+pub const COUNT_MAX: i64 = 10_000;
+/// Rows that one page of a filtered list, or one filtered count, looks at. With twice as many Postgres would compile the statement, which takes
+/// longer than to run it.
+pub const SCAN_MAX: i64 = 5_000;
 /// A key's name, in characters.
 pub const KEY_NAME_CHARS_MAX: usize = 64;
 /// A list filter's text, in characters.

@@ -57,6 +57,19 @@ pub struct RunSummary {
     /// What was last wrong with a dispatch: `{message, at, status}`, as far as they are known.
     #[schema(value_type = Option<serde_json::Value>)]
     pub last_error: Option<Box<RawValue>>,
+    /// What it waits for when it is sleeping, waiting or retrying: by their keys the first three steps that are planned and not finished.
+    pub waiting_for: Vec<AwaitedView>,
+}
+
+/// A step that a run waits for.
+#[derive(Debug, Serialize, serde::Deserialize, ToSchema)]
+pub struct AwaitedView {
+    /// Its name, #, and its occurrence from 0.
+    pub key: String,
+    /// sleep, signal, event, child, approval or fetch; run or ai for a step that is to be executed again.
+    pub kind: String,
+    /// The signal's or event's name.
+    pub name: Option<String>,
 }
 
 /// The run that waits for another.
@@ -132,6 +145,8 @@ pub struct StepView {
     pub run_id: Option<String>,
     /// Which execution this is, from 1.
     pub attempt: i32,
+    /// When it was planned, RFC 3339, of an approval and of a child; null for other steps, of which that is not kept: what the endpoint executes began `durationMs` before `recordedAt`, and a wait began after what the run did before it.
+    pub planned_at: Option<String>,
     /// When it was recorded, RFC 3339.
     pub recorded_at: String,
     /// How long it took, by the endpoint's clock.

@@ -2,9 +2,11 @@
 //! whether a run overlaps the one before, which the database decides under the schedule's lock.
 
 use jiff::tz::TimeZone;
+use serde_json::Value;
 
 use crate::cron::{self, Cron};
 use crate::fields::{FieldError, Fields};
+use crate::filter;
 use crate::ids::ScheduleId;
 use crate::limits;
 use crate::publish::{self, NewMessage, Rules};
@@ -264,6 +266,30 @@ fn name(fields: &mut Fields<'_>) -> String {
         fields.refuse("name", "must not look like the id of a schedule");
     }
     name
+}
+
+/// Reads when a schedule would be due from decoded query parameters: cron and timezone, or everySeconds.
+pub fn preview(query: &[(String, String)]) -> Result<Timing, Vec<FieldError>> {
+    let mut json = serde_json::Map::new();
+    filter::each(query, |name, value| {
+        let value = match name {
+            "cron" | "timezone" => Value::from(value),
+            "everySeconds" => value.parse::<i64>().map(Value::from).map_err(|_| "must be an integer".to_owned())?,
+            _ => return Err("is not a parameter of a preview".to_owned()),
+        };
+        json.insert(name.to_owned(), value);
+        Ok(())
+    })?;
+    let json = Value::Object(json).to_string();
+    let mut fields = Fields::parse(json.as_bytes()).map_err(|error| vec![error])?;
+    let timing = timing(&mut fields);
+    let named = |mut error: FieldError| {
+        error.pointer = error.pointer.trim_start_matches('/').to_owned();
+        error
+    };
+    fields.finish().map_err(|errors| errors.into_iter().map(named).collect::<Vec<_>>())?;
+    // invariant: without a timing there was an error.
+    timing.ok_or_else(Vec::new)
 }
 
 fn timing(fields: &mut Fields<'_>) -> Option<Timing> {

@@ -66,6 +66,14 @@ pub struct ScheduleView {
     pub callback_workflow: Option<String>,
     /// The workflow of which a run is started when a message has failed.
     pub failure_callback_workflow: Option<String>,
+    /// When it is due, in words.
+    pub in_words: String,
+    /// When the clocks of its zone next change, if that is within a year, and what becomes of due times then, in words.
+    pub clock_change: Option<String>,
+    /// The next five due times, RFC 3339; none while paused. Lists leave them out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub next_runs_at: Option<Vec<String>>,
     /// The next due time, RFC 3339; null while paused.
     pub next_run_at: Option<String>,
     /// The due time of the last run, RFC 3339; of one that was asked for, when.
@@ -80,6 +88,55 @@ pub struct ScheduleView {
     pub created_at: String,
     /// When it was last changed, RFC 3339.
     pub updated_at: String,
+}
+
+/// What a schedule with this timing would do.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SchedulePreview {
+    /// When it would be due, in words.
+    pub in_words: String,
+    /// When the clocks of its zone next change, if that is within a year, and what becomes of due times then, in words.
+    pub clock_change: Option<String>,
+    /// The next five due times, RFC 3339; of an interval, if it was set now.
+    pub next_runs_at: Vec<String>,
+}
+
+/// A due time that was decided.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FiringView {
+    /// The due time, RFC 3339; of a run that was asked for, when.
+    pub due_at: String,
+    /// When it was decided, RFC 3339: up to 90 s earlier than it is due, or later.
+    pub fired_at: String,
+    /// fired; skipped, because it would have overlapped; no_fanout, because its fanout did not exist; or too_large, because its body was, once for each endpoint.
+    pub outcome: String,
+    /// Whether a person asked for it.
+    pub asked: bool,
+    /// How many messages it made.
+    pub message_count: i64,
+    /// The first 20 of them.
+    pub messages: Vec<FiredMessageView>,
+}
+
+/// A message that a schedule made.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FiredMessageView {
+    /// `msg_` and 32 hex digits.
+    pub id: String,
+    /// As of messages; null when it is deleted.
+    pub status: Option<String>,
+}
+
+/// A page of firings.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FiringPage {
+    /// Those with the latest due times first. They are kept for as long as the account keeps messages.
+    pub data: Vec<FiringView>,
+    /// For `?cursor=`; null on the last page.
+    pub next_cursor: Option<String>,
 }
 
 /// A page of schedules.

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::destination;
+use crate::limits::COUNT_MAX;
 use crate::problem::Problem;
 use crate::retry::BackoffKind;
 
@@ -207,6 +208,14 @@ pub struct MessageView {
     pub finished_at: Option<String>,
     /// Attempts recorded so far, throttled and lost ones included.
     pub attempt_count: i32,
+    /// Attempts that count against maxAttempts, since it was published or last retried by a person.
+    pub attempts_spent: i32,
+    /// Pushes since then that the endpoint put off: 429, or 503 with Retry-After.
+    pub throttled_count: i32,
+    /// Pushes since then that nobody reported of.
+    pub lost_count: i32,
+    /// The circuit breaker that it waits for.
+    pub breaker: Option<String>,
     /// True when it was cancelled while a push is under way.
     pub cancel_requested: bool,
     /// The message this is a copy of.
@@ -264,8 +273,37 @@ pub struct MessagePage {
     pub data: Vec<MessageView>,
     /// For `?cursor=`; null on the last page.
     pub next_cursor: Option<String>,
-    /// Messages in each status that match the filter's other fields.
-    pub counts: BTreeMap<String, i64>,
+    /// True when the page ended early, perhaps without a row, because 5,000 messages had been looked at: nextCursor goes on behind them.
+    pub partial: bool,
+    /// Messages in each status that match the filter's other fields, as `/v1/messages/counts` counts them; absent with `counts=false`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub counts: Option<BTreeMap<String, i64>>,
+    /// The statuses of which there may be more than `counts` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub counts_more: Option<Vec<String>>,
+}
+
+/// How many there are of each status that was asked for.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub struct StatusCounts(pub BTreeMap<String, StatusCount>);
+
+/// How many there are of a status.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct StatusCount {
+    /// As many were found, at most 10,000.
+    #[schema(minimum = 0, maximum = 10_000)]
+    pub count: i64,
+    /// True when there may be more: counting ended early.
+    pub more: bool,
+}
+
+impl StatusCount {
+    /// What is shown of a count that ended at the most that is counted, if it got there, or earlier.
+    pub fn new(count: i64, ended_early: bool) -> Self {
+        Self { count: count.min(COUNT_MAX), more: ended_early || count > COUNT_MAX }
+    }
 }
 
 /// An API key, without the key itself.

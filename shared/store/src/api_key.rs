@@ -18,9 +18,34 @@ pub struct Caller {
     pub key: KeyId,
 }
 
+/// A key that works, as a session of the dashboard sees it.
+#[derive(Clone, Debug)]
+pub struct KeySession {
+    /// SHA-256 of the key's text.
+    pub hash: Vec<u8>,
+    /// admin, publish or read.
+    pub role: String,
+    /// A note of its owner.
+    pub name: String,
+    /// The key's first characters.
+    pub hint: String,
+    /// The name of its account.
+    pub account: String,
+    /// The database's time, in seconds since 1970.
+    pub now_s: i64,
+    /// 32 hex digits of fresh dice, 122 bits of them random.
+    pub dice: String,
+}
+
 /// Finds the caller behind a key.
 pub const USE: &str = "-- api_key::use
 select key_id, account_id, role from tikku.api_key_use($1)";
+
+/// Finds a key that works, by its id.
+pub const SESSION: &str = "-- api_key::session
+select k.hash, k.role, k.name, k.hint, a.name as account, extract(epoch from tikku.clock_now())::bigint as now_s,
+  replace(gen_random_uuid()::text, '-', '') as dice
+from tikku.api_key k join tikku.account a on a.id = k.account_id where k.id = $1 and k.revoked_at is null";
 
 /// Lists keys, newest first.
 pub const LIST: &str = "-- api_key::list
@@ -46,6 +71,20 @@ impl Store {
             return Ok(None);
         };
         Ok(Some(Caller { account: AccountId(account), role, key: KeyId(key) }))
+    }
+
+    /// A key by its id, unless it is revoked; notes no use. S.
+    pub async fn api_key_session(&self, key: KeyId) -> Result<Option<KeySession>, StoreError> {
+        let rows = self.rows(SESSION, &[(&key.0, Type::UUID)]).await?;
+        Ok(rows.first().map(|row| KeySession {
+            hash: row.get("hash"),
+            role: row.get("role"),
+            name: row.get("name"),
+            hint: row.get("hint"),
+            account: row.get("account"),
+            now_s: row.get("now_s"),
+            dice: row.get("dice"),
+        }))
     }
 
     /// A page of keys. S.

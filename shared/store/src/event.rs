@@ -89,7 +89,7 @@ pub const GET: &str = concat!("-- event::get\nselect ", columns!("data"), " and 
 /// A page, newest first.
 pub const LIST: &str = concat!(
     "-- event::list\nselect ",
-    columns!("null::bytea"),
+    columns!("case when octet_length(data) <= 4096 then data end"),
     " and ($2::text is null or name = $2) and ($3::uuid is null or id < $3) order by id desc limit $4"
 );
 

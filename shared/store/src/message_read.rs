@@ -1,17 +1,14 @@
-//! Messages as people see them: one, a page, counts.
-
-use std::collections::BTreeMap;
+//! A message as people see it. Out of scope: pages of them (`message_list`), counts (`message_counts`).
 
 use serde_json::Value;
 use tikku_domain::destination;
-use tikku_domain::filter::{MessageFilter, STATES};
-use tikku_domain::ids::{AccountId, MessageId, RunId, ScheduleId};
+use tikku_domain::ids::{AccountId, BreakerId, MessageId, RunId, ScheduleId};
 use tikku_domain::retry::Backoff;
-use tikku_domain::view::{self, AttemptView, BackoffView, FlowView, MessageDetail, MessagePage, MessageView};
+use tikku_domain::view::{self, AttemptView, BackoffView, FlowView, MessageDetail, MessageView};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use crate::{Store, StoreError, page_of};
+use crate::{Store, StoreError};
 
 macro_rules! columns {
     ($body:literal) => {
@@ -21,20 +18,15 @@ macro_rules! columns {
             " as body, octet_length(c.body)::int8 as body_bytes, c.delay_ms,
   tikku.rfc3339(c.not_before) as not_before, m.max_attempts::int4 as max_attempts, c.backoff::text as backoff,
   m.timeout_ms, c.idempotency_key, c.labels, tikku.rfc3339(c.created_at) as created_at,
-  tikku.rfc3339(m.due_at) as due_at, tikku.rfc3339(m.finished_at) as finished_at, m.attempt_number, m.cancel_requested, c.resent_from,
+  tikku.rfc3339(m.due_at) as due_at, tikku.rfc3339(m.finished_at) as finished_at, m.attempt_number, m.attempts::int4 as attempts,
+  m.throttles::int4 as throttles, m.lost::int4 as lost, m.breaker_id, m.cancel_requested, c.resent_from,
   m.flow_key, c.flow::text as flow, c.callback_url, c.failure_callback_url, c.callback_of, c.fanout, c.publish_id, c.schedule_id, c.fetch_run, c.fetch_key,
   case when m.breaker_id is not null then 'breaker' when m.flow_key is not null and m.kick_until = 'infinity' then 'flow' end as waiting_for"
         )
     };
 }
 
-macro_rules! matching {
-    () => {
-        "c.account_id = $1 and m.account_id = $1 and ($2::text is null or strpos(c.url, $2) > 0) and ($3::text is null or $3 = any(c.labels))
-  and ($4::int8 is null or c.created_at >= to_timestamp($4 / 1000.0)) and ($5::int8 is null or c.created_at < to_timestamp($5 / 1000.0))
-  and ($6::text is null or c.fanout = $6) and ($7::uuid is null or c.schedule_id = $7)"
-    };
-}
+pub(crate) use columns;
 
 /// One message.
 pub const GET: &str = concat!(
@@ -48,22 +40,6 @@ pub const ATTEMPTS: &str = "-- attempt::list
 select number, tikku.rfc3339(started_at) as started_at, duration_ms, status, response_headers::text as response_headers, response_body, error,
   retry_after_ms, worker
 from tikku.attempt where message_id = $1 order by number";
-
-/// A page, newest first. Rows that arrive meanwhile come before the first page and move nothing.
-pub const LIST: &str = concat!(
-    "-- message::list\nselect ",
-    columns!("null::bytea"),
-    "\nfrom tikku.message_content c join tikku.message m on m.id = c.message_id where ",
-    matching!(),
-    "\n  and ($8::text is null or m.state = $8) and ($9::uuid is null or c.message_id < $9) order by c.message_id desc limit $10"
-);
-
-/// How many in each state match, whatever state is asked for.
-pub const COUNTS: &str = concat!(
-    "-- message::counts\nselect m.state::text as state, count(*) as n\nfrom tikku.message_content c join tikku.message m on m.id = c.message_id where ",
-    matching!(),
-    " group by m.state"
-);
 
 impl Store {
     /// A message without its attempts. S.
@@ -79,34 +55,9 @@ impl Store {
         let attempts = rows.iter().map(attempt).collect::<Result<_, _>>()?;
         Ok(Some(MessageDetail { message, attempts }))
     }
-
-    /// A page with the counts that belong to its filter. S.
-    pub async fn message_list(&self, account: AccountId, f: &MessageFilter) -> Result<MessagePage, StoreError> {
-        let (schedule, cursor, more) = (f.schedule.map(|id| id.0), f.page.cursor.map(|id| id.0), f.page.limit + 1);
-        let shared = || {
-            [
-                (&account.0 as &(dyn tokio_postgres::types::ToSql + Sync), Type::UUID),
-                (&f.url, Type::TEXT),
-                (&f.label, Type::TEXT),
-                (&f.from_ms, Type::INT8),
-                (&f.to_ms, Type::INT8),
-                (&f.fanout, Type::TEXT),
-                (&schedule, Type::UUID),
-            ]
-        };
-        let mut params = Vec::from(shared());
-        params.extend([(&f.status as &(dyn tokio_postgres::types::ToSql + Sync), Type::TEXT), (&cursor, Type::UUID), (&more, Type::INT8)]);
-        let rows = self.rows(LIST, &params).await?;
-        let (data, next_cursor) = page_of(&rows, f.page.limit, view, |message| &message.id)?;
-        let mut counts: BTreeMap<String, i64> = STATES.map(|state| (state.to_owned(), 0)).into();
-        for row in self.rows(COUNTS, &shared()).await? {
-            counts.insert(row.get("state"), row.get("n"));
-        }
-        Ok(MessagePage { data, next_cursor, counts })
-    }
 }
 
-fn view(row: &Row) -> Result<MessageView, StoreError> {
+pub(crate) fn view(row: &Row) -> Result<MessageView, StoreError> {
     let (body, body_base64) = view::body(row.get("body"));
     let id = |column: &str| row.get::<_, Option<uuid::Uuid>>(column).map(|id| MessageId(id).to_string());
     let (url, workflow) = destination::shown(row.get("url"));
@@ -145,6 +96,10 @@ fn view(row: &Row) -> Result<MessageView, StoreError> {
         due_at: row.get("due_at"),
         finished_at: row.get("finished_at"),
         attempt_count: row.get("attempt_number"),
+        attempts_spent: row.get("attempts"),
+        throttled_count: row.get("throttles"),
+        lost_count: row.get("lost"),
+        breaker: row.get::<_, Option<uuid::Uuid>>("breaker_id").map(|id| BreakerId(id).to_string()),
         cancel_requested: row.get("cancel_requested"),
         resent_from: id("resent_from"),
     })

@@ -6,7 +6,7 @@ use tokio_postgres::error::SqlState;
 use crate::{Store, StoreError};
 
 /// Version, name and text of every migration, in order.
-pub const MIGRATIONS: [(i32, &str, &str); 19] = [
+pub const MIGRATIONS: [(i32, &str, &str); 20] = [
     (1, "clock", include_str!("../../../migrations/0001_clock.sql")),
     (2, "accounts", include_str!("../../../migrations/0002_accounts.sql")),
     (3, "messages", include_str!("../../../migrations/0003_messages.sql")),
@@ -26,6 +26,7 @@ pub const MIGRATIONS: [(i32, &str, &str); 19] = [
     (17, "run_sql_api", include_str!("../../../migrations/0017_run_sql_api.sql")),
     (18, "destinations", include_str!("../../../migrations/0018_destinations.sql")),
     (19, "events", include_str!("../../../migrations/0019_events.sql")),
+    (20, "dashboard", include_str!("../../../migrations/0020_dashboard.sql")),
 ];
 
 /// The version this code wants.

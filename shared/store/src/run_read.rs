@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 use tikku_domain::ids::{AccountId, EventId, KeyId, MessageId, RunId, ScheduleId};
 use tikku_domain::limits::{RUN_INPUT_SHOWN, STEP_VALUE_SHOWN};
 use tikku_domain::run_filter::RunFilter;
-use tikku_domain::run_view::{AiView, ParentView, RunPage, RunSummary, RunView, SignalCountView};
+use tikku_domain::run_view::{AiView, AwaitedView, ParentView, RunPage, RunSummary, RunView, SignalCountView};
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
@@ -19,7 +19,9 @@ macro_rules! columns {
   tikku.rfc3339(r.started_at) as started_at, tikku.rfc3339(r.finished_at) as finished_at,
   case when r.state in ('queued', 'sleeping', 'waiting', 'retrying') and r.due_at < 'infinity' then tikku.rfc3339(r.due_at) end as wakes_at,
   c.attempt, c.labels, r.parent_id, c.parent_key, c.forked_from, c.fork_key, c.continued_from, c.continued_by, c.started_by, c.started_how, c.source_id,
-  r.pause_requested, c.pause_reason, c.pause_detail::text as pause_detail, c.last_error::text as last_error"
+  r.pause_requested, c.pause_reason, c.pause_detail::text as pause_detail, c.last_error::text as last_error,
+  case when r.state in ('sleeping', 'waiting', 'retrying') then (select json_agg(x)::text from (
+    select w.key, w.kind, w.name from tikku.waiter w where w.run_id = r.id order by w.key limit 3) x) end as waiting_for"
     };
 }
 
@@ -146,7 +148,14 @@ fn summary(row: &Row) -> Result<RunSummary, StoreError> {
         pause_reason: row.get("pause_reason"),
         pause_detail: json_text(row, "pause_detail")?,
         last_error: json_text(row, "last_error")?,
+        waiting_for: awaited(row)?,
     })
+}
+
+fn awaited(row: &Row) -> Result<Vec<AwaitedView>, StoreError> {
+    let text: Option<&str> = row.get("waiting_for");
+    let read = |text| serde_json::from_str(text).map_err(|error| StoreError::Failed(format!("waiting_for: {error}")));
+    text.map(read).transpose().map(Option::unwrap_or_default)
 }
 
 /// A column of JSON as bytes.

@@ -14,7 +14,9 @@ use crate::{Store, StoreError};
 /// Entries after a seq, as many as fit; one at least. A value that is too large to show counts nothing.
 pub const PAGE: &str = "-- entry::page
 select s.seq, s.key, s.kind, s.state, s.value, s.truncated, s.error::text as error, s.child_id, s.attempt::int4 as attempt, s.fence = 0 as copied,
-  tikku.rfc3339(s.at) as recorded_at, s.duration_ms, s.ai::text as ai, s.fetched
+  tikku.rfc3339(s.at) as recorded_at, s.duration_ms, s.ai::text as ai, s.fetched,
+  tikku.rfc3339(coalesce(case when s.kind = 'approval' then (select a.since from tikku.approval a where a.run_id = $1 and a.key = s.key) end,
+    case when s.kind = 'child' then (select x.created_at from tikku.run_content x where x.account_id = (select r.account_id from tikku.run r where r.id = $1) and x.run_id = s.child_id) end)) as planned_at
 from (
   select x.*, sum(x.size) over (order by x.seq) - x.size as before, count(*) over () as fetched
   from (
@@ -27,7 +29,9 @@ from (
 /// One entry, whole.
 pub const GET: &str = "-- entry::get
 select e.seq, e.key, e.kind, e.state, e.value, false as truncated, e.error::text as error, e.child_id, e.attempt::int4 as attempt, e.fence = 0 as copied,
-  tikku.rfc3339(e.at) as recorded_at, e.duration_ms, e.ai::text as ai
+  tikku.rfc3339(e.at) as recorded_at, e.duration_ms, e.ai::text as ai,
+  tikku.rfc3339(coalesce(case when e.kind = 'approval' then (select a.since from tikku.approval a where a.run_id = $2 and a.key = e.key) end,
+    case when e.kind = 'child' then (select x.created_at from tikku.run_content x where x.account_id = $1 and x.run_id = e.child_id) end)) as planned_at
 from tikku.entry e join tikku.run_content c on c.run_id = e.run_id where c.account_id = $1 and e.run_id = $2 and e.key = $3";
 
 /// What is planned and not finished.
@@ -139,6 +143,7 @@ fn step(row: &Row, attempts: &mut BTreeMap<String, Vec<StepAttemptView>>) -> Res
         error: json_text(row, "error")?,
         run_id: row.get::<_, Option<uuid::Uuid>>("child_id").map(|id| RunId(id).to_string()),
         attempt: row.get("attempt"),
+        planned_at: row.get("planned_at"),
         recorded_at: row.get("recorded_at"),
         duration_ms: row.get("duration_ms"),
         ai: json_text(row, "ai")?,

@@ -1,11 +1,12 @@
 //! Schedules as people see them, and as their next due times are computed.
 
 use serde_json::value::RawValue;
-use tikku_domain::destination;
 use tikku_domain::filter::Page;
 use tikku_domain::ids::{AccountId, MessageId, ScheduleId};
+use tikku_domain::limits::NEXT_RUNS_SHOWN;
 use tikku_domain::schedule::{CatchUp, Plan, Timing};
 use tikku_domain::schedule_view::{SchedulePage, ScheduleView};
+use tikku_domain::{cron_words, destination};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
@@ -72,7 +73,13 @@ impl Store {
         let id = id_or_name.parse::<ScheduleId>().ok().map(|id| id.0);
         let name = id.is_none().then_some(id_or_name);
         let rows = self.rows(GET, &[(&account.0, Type::UUID), (&id, Type::UUID), (&name, Type::TEXT)]).await?;
-        rows.first().map(|row| Ok(Schedule { view: view(row)?, plan: plan(row)? })).transpose()
+        let schedule = |row: &Row| {
+            let (mut view, plan) = (view(row)?, plan(row)?);
+            let next = cron_words::next_times(&plan.timing, plan.anchor_ms, plan.now_ms, NEXT_RUNS_SHOWN);
+            view.next_runs_at = Some(if plan.paused { Vec::new() } else { next });
+            Ok(Schedule { view, plan })
+        };
+        rows.first().map(schedule).transpose()
     }
 
     /// A page of schedules without their bodies. S.
@@ -109,6 +116,7 @@ pub(crate) fn plan(row: &Row) -> Result<Plan, StoreError> {
 }
 
 fn view(row: &Row) -> Result<ScheduleView, StoreError> {
+    let plan = plan(row)?;
     let body: Option<Vec<u8>> = row.get("body");
     let paused: bool = row.get("paused");
     let message_ids: Vec<uuid::Uuid> = row.get("last_message_ids");
@@ -143,6 +151,9 @@ fn view(row: &Row) -> Result<ScheduleView, StoreError> {
         failure_callback_url,
         callback_workflow,
         failure_callback_workflow,
+        in_words: cron_words::describe(&plan.timing),
+        clock_change: cron_words::clock_change(&plan.timing, plan.now_ms),
+        next_runs_at: None,
         next_run_at: row.get("next_run_at"),
         last_run_at: row.get("last_run_at"),
         last_message_ids: message_ids.into_iter().map(|id| MessageId(id).to_string()).collect(),
