@@ -7,8 +7,10 @@ mod context;
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::body::Body;
 use axum::http::Response;
+use axum::http::header::ACCEPT_ENCODING;
 use tikku_domain::ids::WakeId;
 use tikku_platform::{Ctx, decode_ids};
 use tokio::sync::oneshot;
@@ -16,15 +18,17 @@ use tower_service::Service;
 use worker::js_sys::JSON;
 use worker::{Context, Env, HttpRequest, MessageBatch, RawMessage, Result, ScheduleContext, ScheduledEvent, event};
 
-/// Answers an HTTP request through publish's router.
+/// Answers an HTTP request through publish's router, or the dashboard's.
 ///
 /// The work runs beside the request, so that a client who hangs up does not freeze it half-way: a row would wait for tick.
 #[event(fetch)]
-async fn fetch(request: HttpRequest, env: Env, event: Context) -> Result<Response<Body>> {
+async fn fetch(mut request: HttpRequest, env: Env, event: Context) -> Result<Response<Body>> {
     let (ctx, connections) = context::open(&env)?;
+    // Cloudflare packs answers itself, and would pack a second time what is packed.
+    request.headers_mut().remove(ACCEPT_ENCODING);
     let (answer_to, answer) = oneshot::channel();
     event.wait_until(async move {
-        let mut router = tikku_publish::router(Arc::new(ctx));
+        let mut router = router(ctx, request.uri().path());
         // Err: the client has hung up.
         let _unheard = answer_to.send(router.call(request).await);
         // The router holds the store; without it the connections close.
@@ -35,6 +39,13 @@ async fn fetch(request: HttpRequest, env: Env, event: Context) -> Result<Respons
         Ok(answer) => Ok(answer?),
         Err(_) => Err("the request's work has ended without an answer".into()),
     }
+}
+
+/// Routers are made for each request: only the dashboard's paths pay for its own.
+fn router(ctx: Ctx, path: &str) -> Router {
+    let ctx = Arc::new(ctx);
+    let api = tikku_publish::router(ctx.clone());
+    if tikku_dashboard::is_for(path) { tikku_dashboard::router(ctx, api) } else { api }
 }
 
 /// Ticks, once a minute.
