@@ -52,7 +52,7 @@ impl Api {
     /// A client of the API at `url` with an API key.
     pub fn new(url: &str, key: &str) -> Api {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().expect("a client");
+        let client = Client::builder().no_proxy().timeout(Duration::from_secs(120)).build().expect("a client");
         Api { url: url.to_owned(), key: key.to_owned(), client }
     }
 

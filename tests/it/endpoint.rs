@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::certificate;
 use crate::host::stage;
@@ -100,13 +100,24 @@ impl Reply {
     }
 }
 
-#[derive(Default)]
 struct State {
     script: Mutex<Vec<Reply>>,
     received: Mutex<Vec<Received>>,
     cut: AtomicBool,
     news: Notify,
-    released: Notify,
+    released: Semaphore,
+}
+
+impl Default for State {
+    fn default() -> State {
+        State {
+            script: Mutex::default(),
+            received: Mutex::default(),
+            cut: AtomicBool::new(false),
+            news: Notify::new(),
+            released: Semaphore::new(0),
+        }
+    }
 }
 
 /// A path of the receiver with its own script and records.
@@ -149,9 +160,9 @@ impl Endpoint {
         format!("{origin}/{}", self.name)
     }
 
-    /// Lets one held answer go, the one that waits or the next.
+    /// Lets one held answer go, one that waits or the next.
     pub fn release(&self) {
-        self.state.released.notify_one();
+        self.state.released.add_permits(1);
     }
 
     /// All that came so far.
@@ -293,7 +304,7 @@ async fn answer(request: Request<Body>, connection: usize) -> Result<Response<Bo
         Ending::Hang => std::future::pending().await,
         Ending::Drop => Err(std::io::Error::other("dropped by the script")),
         Ending::Held => {
-            state.released.notified().await;
+            state.released.acquire().await.expect("never closed").forget();
             Ok(respond(reply, &state))
         }
         Ending::Whole | Ending::Endless | Ending::Stall => Ok(respond(reply, &state)),

@@ -120,10 +120,11 @@ async fn parallelism_one_keeps_the_order_through_retries_and_ends() {
 async fn a_rate_is_spent_at_once_when_idle_and_evenly_when_busy() {
     let world = World::new("flow_rate").await;
     let all = publish_many(&world, r#"{"key": "k", "rate": 10, "periodSeconds": 10}"#, 45).await;
+    let begun = std::time::Instant::now();
     let first = world.store.message_load(&all, 100, BYTES).await.unwrap();
     let mut starts = start_times(&first);
     assert_eq!(starts.len(), 10);
-    assert!(starts[9] - starts[0] < 100, "all at once: {starts:?}");
+    assert!(starts[9] - starts[0] < 1_000, "all at once: {starts:?}");
     let [wait] = waits(&first)[..] else { panic!("{first:?}") };
     assert!((9_000..=10_000).contains(&wait), "the next period begins in {wait} ms");
     for second in 1..=45 {
@@ -131,9 +132,11 @@ async fn a_rate_is_spent_at_once_when_idle_and_evenly_when_busy() {
     }
     assert_eq!(starts.len(), 45, "{starts:?}");
     assert!(starts[10] - starts[0] >= 9_990, "{starts:?}");
+    // The moved clocks go on meanwhile.
+    let took = begun.elapsed().as_millis() as i64;
     for (n, start) in (0_i64..).zip(&starts[10..]) {
         let late = start - (starts[0] + 10_000 + n * 1_000);
-        assert!((-10..5_000).contains(&late), "start {n} is {late} ms after its time: {starts:?}");
+        assert!((-10..2_000 + took).contains(&late), "start {n} is {late} ms after its time: {starts:?}");
     }
 }
 

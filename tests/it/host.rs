@@ -103,7 +103,7 @@ pub fn on(hosts: &[Host], scenario: impl AsyncFn(&Deployment) + Sync) {
     });
 }
 
-/// Like [`on`], on a second shared deployment for scenarios that measure times. The local queue of `wrangler dev` waits for a batch
+/// Like [`on`], on a second shared deployment for scenarios that measure times or have many messages one after the other. The local queue of `wrangler dev` waits for a batch
 /// before it hands out the next, so there a slow endpoint of another scenario would delay them.
 pub fn on_calm(hosts: &[Host], scenario: impl AsyncFn(&Deployment) + Sync) {
     each(hosts, |host| {

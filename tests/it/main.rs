@@ -8,14 +8,22 @@
 #![allow(clippy::disallowed_methods, reason = "a test is outside: it has a clock and an environment of its own")]
 
 mod api;
+mod browser;
 mod bulk;
 mod certificate;
+mod cli;
+mod cli_doctor;
+mod cli_help;
+mod cli_messages;
+mod cli_runs;
 mod cron;
+mod dashboard_expiry;
 mod endpoint;
 mod flow_edges;
 mod flow_storm;
 mod flows;
 mod host;
+mod overview;
 mod plans;
 mod postgres;
 mod process;

@@ -43,17 +43,27 @@ async fn every_loop_uses_its_index_beside_a_million_finished_rows() {
     fill(&world, &client).await;
     let account = format!("'{}'::uuid", world.account.0);
     let account = account.as_str();
-    let list = |fanout, schedule, status| vec![account, "null", "null", "null", "null", fanout, schedule, status, "null", "51"];
-    let of_fanout = |fanout, schedule| vec![account, "null", "null", "null", "null", fanout, schedule];
-    let cases: [(&str, Vec<&str>, &str); 8] = [
+    let list = |fanout, schedule, status| vec![account, "null", "null", "null", "null", fanout, schedule, status, "null", "51", "5000"];
+    let of_state = |status| vec![account, "'nope'", "null", "null", "null", "null", "null", status, "null", "51", "5000"];
+    let of_fanout = |fanout, schedule| vec![account, "null", "null", "null", "null", fanout, schedule, "null", "5000"];
+    let cases: [(&str, Vec<&str>, &str); 17] = [
         ("message::claim", vec!["100"], "message_kick"),
         ("tick::look", vec![], "message_kick"),
-        ("message::list", list("null", "null", "'failed'"), "message_failed"),
+        ("message::list_state", of_state("'failed'"), "message_failed"),
+        ("message::list_state", of_state("'cancelled'"), "message_state"),
+        ("message::list_leased", of_state("'delivering'"), "message_lease"),
+        ("message::list_due", of_state("'queued'"), "message_kick"),
+        ("message::due_few", vec![account, "10001"], "message_kick"),
+        ("message::list", list("null", "null", "'delivered'"), "message_content_pkey"),
         ("message::list", list("null", "null", "null"), "message_content_pkey"),
         ("message::list", list("'f'", "null", "null"), "message_content_fanout"),
         ("message::list", list("null", account, "null"), "message_content_schedule"),
-        ("message::counts", of_fanout("'f'", "null"), "message_content_fanout"),
-        ("message::counts", of_fanout("null", account), "message_content_schedule"),
+        ("message::counts", vec![account, "10001"], "message_state"),
+        ("message::counts", vec![account, "10001"], "message_finished"),
+        ("message::counts_narrow", of_fanout("'f'", "null"), "message_content_fanout"),
+        ("message::counts_narrow", of_fanout("null", account), "message_content_schedule"),
+        ("message::counts_state", vec![account, "'nope'", "null", "null", "null", "null", "null", "'failed'", "5000"], "message_failed"),
+        ("overview::now", vec![account, "10001"], "message_kick"),
     ];
     for (name, params, index) in cases {
         let plan = plan(&client, name, &params).await;
@@ -81,6 +91,8 @@ async fn functions_scan_nothing(world: &World, client: &Client) {
         format!("select * from tikku.fetch_end(array['{}'::uuid], null, null)", id.0),
         format!("select tikku.message_cancel('{}', '{}')", world.account.0, id.0),
         format!("select tikku.message_retry('{}', '{}')", world.account.0, id.0),
+        format!("select * from tikku.overview_buckets('{}', 60000, 60, 250)", world.account.0),
+        format!("select * from tikku.overview_sample('{}', array[0::bigint], 9000000000000, array[100::bigint], 500)", world.account.0),
         bulk("message_retry_many", "'nope'"),
         bulk("message_delete_many", "'nope'"),
         bulk("message_cancel_many", "'nope'"),

@@ -16,7 +16,7 @@ use anyhow::{Context, Result};
 // Of earlier runs: one test command makes three.
 const LOGS_KEPT: usize = 9;
 /// More than `tikku dev` gives its pushes (5 s) and its Postgres (20 s) together: a busy machine is no failure.
-const GRACE: Duration = Duration::from_secs(40);
+const GRACE: Duration = Duration::from_secs(90);
 
 // Lines are `add PGID SIGNAL` and `del PGID`; the end of input ends what is left, then removes the run's folder.
 const WATCHDOG: &str = r#"

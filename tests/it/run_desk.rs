@@ -109,7 +109,7 @@ impl Hold {
     /// Waits until so many statements wait for locks, and lets go.
     pub async fn release_for(self, bed: &Bed, waiting: i64) {
         let sql = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-        for _ in 0..1000 {
+        for _ in 0..12_000 {
             if bed.client.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) >= waiting {
                 self.0.batch_execute("commit").await.unwrap();
                 return;

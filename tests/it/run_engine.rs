@@ -352,7 +352,7 @@ async fn a_gate_lets_so_many_run_at_once_and_hands_on_the_place() {
     let (a, b, other) = (bed.start().await, bed.start().await, bed.start_of("flow", r#"{"n": 2}"#).await);
     let ctx = bed.ctx.clone();
     let first = tokio::spawn(async move { tikku_step_invoke::handle(&ctx, &[a]).await.unwrap() });
-    bed.endpoint.wait(1, std::time::Duration::from_secs(20)).await;
+    bed.endpoint.wait(1, std::time::Duration::from_secs(60)).await;
     bed.dispatch(b).await;
     bed.dispatch(other).await;
     assert_eq!((bed.state(b).await.as_str(), bed.state(other).await.as_str(), bed.endpoint.count()), ("queued", "completed", 2));

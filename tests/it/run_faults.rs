@@ -19,7 +19,7 @@ async fn under_way(bed: &Bed) -> (RunId, Value, tokio::task::JoinHandle<()>) {
     let ctx = bed.ctx.clone();
     let before = bed.endpoint.count();
     let task = tokio::spawn(async move { tikku_step_invoke::handle(&ctx, &[id]).await.unwrap() });
-    bed.endpoint.wait(before + 1, Duration::from_secs(20)).await;
+    bed.endpoint.wait(before + 1, Duration::from_secs(60)).await;
     (id, bed.request(before), task)
 }
 
@@ -264,7 +264,7 @@ async fn a_journal_of_ten_thousand_steps_and_thirty_two_mb_resumes_by_pages() {
     bed.endpoint.script([done().ending(Ending::Held)]);
     let ctx = bed.ctx.clone();
     let task = tokio::spawn(async move { tikku_step_invoke::handle(&ctx, &[id]).await.unwrap() });
-    bed.endpoint.wait(1, Duration::from_secs(20)).await;
+    bed.endpoint.wait(1, Duration::from_secs(60)).await;
     let invoke = bed.request(0);
     let inline = bed.endpoint.received()[0].body.len();
     assert!(inline <= INLINE_BYTES_MAX as usize + 8192, "{inline}");
@@ -320,7 +320,7 @@ async fn batches_that_share_a_recorder_all_come_to_their_ends() {
             tikku_step_invoke::run_with(&ctx, &recorder, batch).await.unwrap();
         }));
     }
-    bed.endpoint.wait(30, Duration::from_secs(20)).await;
+    bed.endpoint.wait(30, Duration::from_secs(60)).await;
     bed.endpoint.script([done()]);
     for batch in batches {
         batch.await.unwrap();
@@ -336,13 +336,13 @@ async fn a_run_whose_row_is_held_holds_up_no_other() {
     let (held, free) = (bed.start().await, bed.start().await);
     let ctx = bed.ctx.clone();
     let batch = tokio::spawn(async move { tikku_step_invoke::handle(&ctx, &[held, free]).await.unwrap() });
-    bed.endpoint.wait(2, Duration::from_secs(20)).await;
+    bed.endpoint.wait(2, Duration::from_secs(60)).await;
     let blocker = bed.world.client().await;
     blocker.batch_execute("begin").await.unwrap();
     blocker.query("select 1 from tikku.run where id = $1 for update", &[&held.0]).await.unwrap();
     bed.endpoint.release();
     bed.endpoint.release();
-    for _ in 0..4000 {
+    for _ in 0..12_000 {
         // Either answer may go first: both are let go until both have arrived.
         bed.endpoint.release();
         if bed.state(free).await == "completed" {
@@ -364,7 +364,7 @@ async fn an_entry_larger_than_a_page_is_a_page_of_its_own() {
         .body(format!(r#"{{"v":1,"ops":[{{"op":"result","key":"big#0","value":{value}}},{{"op":"result","key":"small#0"}}]}}"#));
     let bed = Bed::new("run_big_entry", [first, done().ending(Ending::Held)]).await;
     let (id, _, task) = under_way(&bed).await;
-    bed.endpoint.wait(2, Duration::from_secs(20)).await;
+    bed.endpoint.wait(2, Duration::from_secs(60)).await;
     let invoke = bed.request(1);
     assert_eq!(invoke["journal"], json!({ "entries": [], "seq": 0, "next": "0" }));
     let JournalAnswer::Page(big) = bed.ctx.store.run_journal(id, token(&invoke), 0).await.unwrap() else { panic!() };

@@ -1,11 +1,12 @@
 //! The end-to-end scenarios, one file per subject; each test is one sentence and runs on every host that it names.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::endpoint::{Endpoint, Received};
 use crate::host::Deployment;
+use crate::host::lambda::mapping::Mapping;
 
 mod accounts;
 mod apps;
@@ -14,6 +15,13 @@ mod batch;
 mod callbacks;
 mod control;
 mod crash;
+mod dashboard;
+mod dashboard_dlq;
+mod dashboard_fanouts;
+mod dashboard_flows;
+mod dashboard_runs;
+mod dashboard_schedules;
+mod dashboard_workflows;
 mod destinations;
 mod dlq;
 mod every_route;
@@ -24,6 +32,7 @@ mod input;
 mod laptop;
 mod limits;
 mod listing;
+mod looks;
 mod openapi;
 mod outage;
 mod queue;
@@ -41,8 +50,8 @@ mod throttling;
 mod timers;
 mod workflow_destinations;
 
-/// Long enough for what should take milliseconds, on a busy machine.
-const SOON: Duration = Duration::from_secs(20);
+/// Long enough for what should take milliseconds, on a busy machine; shorter than what a lost wake message takes to be handed over again.
+const SOON: Duration = Duration::from_secs(60);
 
 /// Whether scenarios with a short and a full size are to run in full (`TIKKU_TEST_LONG=1`).
 fn long() -> bool {
@@ -86,6 +95,17 @@ async fn expire_leases(d: &Deployment, left_s: u32) {
          update tikku.message m set lease_until = tikku.clock_now() from locked where m.id = locked.id",
     ))
     .await;
+}
+
+/// Waits until nothing has come out of the queue for three seconds: a wake message that failed would have come again after one.
+async fn at_rest(mapping: &Mapping) {
+    let begun = Instant::now();
+    let mut handed = usize::MAX;
+    while handed != mapping.invocations() {
+        assert!(begun.elapsed() < SOON, "wake messages circle");
+        handed = mapping.invocations();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+    }
 }
 
 /// The attempts of a message, in order.

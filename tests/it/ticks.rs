@@ -9,6 +9,7 @@ use tikku_platform::queue::{MemoryQueue, MemoryQueues, Queue};
 use tikku_platform::{Ctx, Kick};
 use tikku_tick::TickReport;
 
+use crate::endpoint::{Ending, Reply};
 use crate::run_bed::{Bed, done};
 use crate::schedules::process;
 use crate::world::World;
@@ -20,7 +21,7 @@ fn queues(ctx: &Ctx) -> &MemoryQueues {
 }
 
 async fn taken(queue: &MemoryQueue) -> Vec<Kick> {
-    tokio::time::timeout(Duration::from_secs(20), queue.take(100)).await.expect("an id in the queue")
+    tokio::time::timeout(Duration::from_secs(60), queue.take(100)).await.expect("an id in the queue")
 }
 
 /// A message and a run that no queue holds.
@@ -58,6 +59,27 @@ async fn messages_and_runs_are_handed_to_queues_of_their_own() {
     let (messages, runs) = (taken(&queues(&bed.ctx).messages).await, taken(&queues(&bed.ctx).runs).await);
     assert_eq!((Kick::messages(&messages), Kick::runs(&messages)), (vec![message], vec![]));
     assert_eq!((Kick::messages(&runs), Kick::runs(&runs)), (vec![], vec![run]));
+}
+
+#[tokio::test]
+async fn lost_dispatches_behind_a_page_of_renewed_ones_are_given_up_by_the_same_tick() {
+    let bed = Bed::new("tick_renewed", [Reply::status(200).ending(Ending::Drop)]).await;
+    let mut ids = Vec::new();
+    for _ in 0..103 {
+        ids.push(bed.start().await);
+    }
+    tikku_step_invoke::handle(&bed.ctx, &ids).await.unwrap();
+    let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
+    let renewed = "update tikku.run set lease_until = tikku.clock_now() - interval '1 hour', renewed_at = tikku.clock_now() where id = any($1) and state = 'running'";
+    let silent =
+        "update tikku.run set lease_until = tikku.clock_now() - interval '1 minute', renewed_at = tikku.clock_now() - interval '1 hour'
+      where id = any($1) and state = 'running'";
+    assert_eq!(bed.client.execute(renewed, &[&&ids[..100]]).await.unwrap(), 100);
+    assert_eq!(bed.client.execute(silent, &[&&ids[100..]]).await.unwrap(), 3);
+    assert_eq!(tikku_tick::handle(&bed.ctx).await.unwrap().run_lost, 3);
+    for id in &ids[100..] {
+        assert_eq!(bed.state(RunId(*id)).await, "queued");
+    }
 }
 
 #[tokio::test]

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use crate::api::{Answer, Api};
 use crate::endpoint::{Endpoint, Received, Reply};
 
-/// Long enough for what should take milliseconds, on a busy machine.
-const SOON: Duration = Duration::from_secs(20);
+/// Long enough for what should take milliseconds, on a busy machine; shorter than what a lost wake message takes to be handed over again.
+const SOON: Duration = Duration::from_secs(60);
 
 /// A JSON answer of an endpoint.
 pub fn says(body: &Value) -> Reply {

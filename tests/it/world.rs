@@ -77,7 +77,7 @@ impl World {
     pub async fn somebody_waits(&self) {
         let client = self.client().await;
         let sql = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-        for _ in 0..500 {
+        for _ in 0..6_000 {
             if client.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) > 0 {
                 return;
             }

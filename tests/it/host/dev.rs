@@ -58,7 +58,7 @@ impl Dev {
         let process = Process::start(&self.name, &mut command, "TERM")?;
         let begun = Instant::now();
         while !facts.is_file() {
-            if !process.is_running() || begun.elapsed() > Duration::from_secs(60) {
+            if !process.is_running() || begun.elapsed() > Duration::from_secs(120) {
                 bail!("`tikku dev` wrote no dev.json: see {}/{}.log", log_dir().display(), self.name);
             }
             std::thread::sleep(Duration::from_millis(20));

@@ -28,11 +28,12 @@ use runtime_api::Function;
 // `deliver` for that long, and a step that takes long one of `step-invoke`.
 struct Instances {
     publish: usize,
+    dashboard: usize,
     deliver: usize,
     step_invoke: usize,
 }
-const FEW: Instances = Instances { publish: 2, deliver: 4, step_invoke: 4 };
-const MANY: Instances = Instances { publish: 8, deliver: 12, step_invoke: 12 };
+const FEW: Instances = Instances { publish: 2, dashboard: 1, deliver: 4, step_invoke: 4 };
+const MANY: Instances = Instances { publish: 8, dashboard: 4, deliver: 12, step_invoke: 12 };
 const TICK_EVERY: Duration = Duration::from_secs(60);
 
 /// A stack as template.yaml describes it.
@@ -48,6 +49,7 @@ pub struct Lambda {
     scheduler: Option<JoinHandle<()>>,
     // After the tasks above: they call it.
     _publish: Function,
+    _dashboard: Function,
 }
 
 pub(super) fn start(options: &Options) -> Result<Deployment> {
@@ -75,16 +77,17 @@ pub(super) fn start(options: &Options) -> Result<Deployment> {
     };
     let count = if options.many { MANY } else { FEW };
     let publish = function("publish", count.publish, None)?;
+    let dashboard = function("dashboard", count.dashboard, None)?;
     let tick = function("tick", 1, None)?;
     let deliver = function("deliver", count.deliver, None)?;
-    let (url, front_door) = front_door::open(publish.invoker());
+    let (url, front_door) = front_door::open(publish.invoker(), dashboard.invoker());
     let step_invoke = function("step-invoke", count.step_invoke, Some(&url))?;
     let scheduler = (!options.manual_tick).then(|| stage().spawn(schedule(tick.invoker())));
     let mapping = Mapping::start(messages, deliver.invoker(), count.deliver);
     let runs = Mapping::start(runs, step_invoke.invoker(), count.step_invoke);
     let api = Api::new(&url, &key);
     let secret = stage().block_on(signing_secret(&api))?;
-    let lambda = Lambda { tick, deliver, step_invoke, mapping, runs, front_door, scheduler, _publish: publish };
+    let lambda = Lambda { tick, deliver, step_invoke, mapping, runs, front_door, scheduler, _publish: publish, _dashboard: dashboard };
     Ok(Deployment { host: Host::Lambda, api, secret, database, machine: Machine::Lambda(lambda) })
 }
 

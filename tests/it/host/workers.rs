@@ -102,7 +102,7 @@ impl Workers {
         let process = Process::start(&self.name, &mut command, "TERM")?;
         let begun = Instant::now();
         while !stage().block_on(answers(self.port)) {
-            if !process.is_running() || begun.elapsed() > Duration::from_secs(90) {
+            if !process.is_running() || begun.elapsed() > Duration::from_secs(180) {
                 bail!("`wrangler dev` does not answer: see {}/{}.log", log_dir().display(), self.name);
             }
             std::thread::sleep(Duration::from_millis(200));

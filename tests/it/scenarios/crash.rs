@@ -16,8 +16,10 @@ use crate::host::{ALL, Deployment, Host, Options, on_own};
 fn kill_9_in_the_middle_of_a_push_loses_nothing() {
     on_own(ALL, Options { name: "crash".to_owned(), ..Options::default() }, async |d| {
         let endpoint = Endpoint::scripted([Reply::status(200).ending(Ending::Hang), Reply::status(200)]);
-        let id =
-            d.api.publish(&message(&endpoint, json!({ "body": 1, "maxAttempts": 1, "timeoutSeconds": 20, "backoff": one_second() }))).await;
+        let id = d
+            .api
+            .publish(&message(&endpoint, json!({ "body": 1, "maxAttempts": 1, "timeoutSeconds": 120, "backoff": one_second() })))
+            .await;
         endpoint.wait(1, SOON).await;
         assert_eq!(d.api.message(&id).await["status"], "delivering");
         d.kill_deliverer();
@@ -34,7 +36,7 @@ fn kill_9_in_the_middle_of_a_push_loses_nothing() {
 fn messages_published_before_a_kill_are_all_delivered_after_it() {
     on_own(ALL, Options { name: "crash-many".to_owned(), ..Options::default() }, async |d| {
         let endpoint = Endpoint::scripted([Reply::status(200).after(Duration::from_millis(200))]);
-        let body = message(&endpoint, json!({ "timeoutSeconds": 5 }));
+        let body = message(&endpoint, json!({ "timeoutSeconds": 20 }));
         let ids: Vec<String> = stream::iter(0..60).map(|_| d.api.publish(&body)).buffer_unordered(8).collect().await;
         d.kill_deliverer();
         // What the queue forgot and what the killed process held comes back at its time; here that time is now.
@@ -42,7 +44,7 @@ fn messages_published_before_a_kill_are_all_delivered_after_it() {
         expire_leases(d, 0).await;
         d.tick().await;
         for id in &ids {
-            d.api.until(id, "delivered", Duration::from_secs(90)).await;
+            d.api.until(id, "delivered", Duration::from_secs(120)).await;
         }
         let pushed: BTreeSet<String> = endpoint.received().iter().map(|push| push.header("webhook-id").unwrap().to_owned()).collect();
         assert_eq!(pushed.len(), 60);
@@ -97,7 +99,7 @@ fn ten_thousand_messages_survive_ten_sigkills_of_the_server() {
 
 // A publisher that does what ours are told to: the same idempotency key until there is an answer.
 async fn publish_whatever_happens(d: &Deployment, endpoint: &Endpoint, n: usize) -> String {
-    let body = message(endpoint, json!({ "body": n, "idempotencyKey": format!("n{n}"), "timeoutSeconds": 1, "backoff": one_second() }))
+    let body = message(endpoint, json!({ "body": n, "idempotencyKey": format!("n{n}"), "timeoutSeconds": 10, "backoff": one_second() }))
         .to_string();
     let begun = Instant::now();
     loop {
@@ -106,7 +108,7 @@ async fn publish_whatever_happens(d: &Deployment, endpoint: &Endpoint, n: usize)
             Ok(answer) => assert!(answer.status == 503, "{answer:?}"),
             Err(_) => {}
         }
-        assert!(begun.elapsed() < Duration::from_secs(60), "message {n} was never accepted");
+        assert!(begun.elapsed() < Duration::from_secs(120), "message {n} was never accepted");
         sleep(Duration::from_millis(20)).await;
     }
 }

@@ -105,7 +105,7 @@ fn the_next_publish_sees_every_edit_and_the_last_one_does_not() {
         d.api.post(&format!("{path}/endpoints"), &json!({ "url": c.url() })).await.problem(409);
 
         // A message that is under way is not touched by an edit.
-        let later = fan_out(&d.api, json!({ "fanout": "edits", "delaySeconds": 3 })).await;
+        let later = fan_out(&d.api, json!({ "fanout": "edits", "delaySeconds": 20 })).await;
         let id = added.json()["id"].as_str().unwrap().to_owned();
         d.api.delete(&format!("{path}/endpoints/{id}")).await.expect(204);
         d.api.delete(&format!("{path}/endpoints/{id}")).await.problem(404);

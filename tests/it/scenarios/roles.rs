@@ -11,7 +11,7 @@ use crate::host::{ALL, Deployment, on};
 use crate::workflow_endpoint::{Flow, until, waits};
 
 /// The smallest role that each route needs; `open` needs no key, `fence` the token of a dispatch, `resume` that of a resume URL.
-const RULES: [(&str, &str, &str); 78] = [
+const RULES: [(&str, &str, &str); 83] = [
     ("get", "/healthz", "open"),
     ("get", "/openapi.json", "open"),
     ("get", "/v1/account", "read"),
@@ -47,7 +47,9 @@ const RULES: [(&str, &str, &str); 78] = [
     ("get", "/v1/keys", "read"),
     ("post", "/v1/keys", "admin"),
     ("delete", "/v1/keys/{id}", "admin"),
+    ("get", "/v1/overview", "read"),
     ("get", "/v1/messages", "read"),
+    ("get", "/v1/messages/counts", "read"),
     ("post", "/v1/messages", "publish"),
     ("post", "/v1/messages/batch", "publish"),
     ("post", "/v1/messages/cancel", "publish"),
@@ -63,6 +65,7 @@ const RULES: [(&str, &str, &str); 78] = [
     ("put", "/v1/publish/{destination}", "publish"),
     ("get", "/v1/runs", "read"),
     ("post", "/v1/runs/cancel", "publish"),
+    ("get", "/v1/runs/counts", "read"),
     ("get", "/v1/runs/{id}", "read"),
     ("post", "/v1/runs/{id}/approvals/{key}", "publish"),
     ("post", "/v1/runs/{id}/cancel", "publish"),
@@ -78,9 +81,11 @@ const RULES: [(&str, &str, &str); 78] = [
     ("get", "/v1/runs/{id}/steps", "read"),
     ("post", "/v1/runs/{id}/wake", "publish"),
     ("get", "/v1/schedules", "read"),
+    ("get", "/v1/schedule-preview", "read"),
     ("post", "/v1/schedules", "publish"),
     ("delete", "/v1/schedules/{id}", "publish"),
     ("get", "/v1/schedules/{id}", "read"),
+    ("get", "/v1/schedules/{id}/firings", "read"),
     ("put", "/v1/schedules/{id}", "publish"),
     ("post", "/v1/schedules/{id}/pause", "publish"),
     ("post", "/v1/schedules/{id}/resume", "publish"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::{SOON, message};
+use super::{SOON, at_rest, message};
 use crate::endpoint::Endpoint;
 use crate::host::{Deployment, Host, Options, on_own};
 use crate::workflow_endpoint::{Flow, completes, until};
@@ -33,7 +33,7 @@ fn a_run_whose_wake_message_was_dropped_is_handed_over_by_tick_and_messages_do_n
         let (runs, endpoint) = (&d.lambda().runs, Endpoint::new());
         let flow = Flow::serve(&d.api, [completes(&json!(1))]).await;
         runs.hold();
-        sleep(Duration::from_millis(300)).await;
+        sleep(Duration::from_secs(1)).await;
         let run = flow.start(&json!({})).await;
         let sent = d.api.publish(&message(&endpoint, json!({}))).await;
         d.api.until(&sent, "delivered", SOON).await;
@@ -61,11 +61,8 @@ fn duplicated_and_foreign_wake_messages_of_runs_cause_one_dispatch() {
             runs.queue.send(&body.to_string(), 1).await;
         }
         until(&d.api, &run, "completed").await;
-        sleep(Duration::from_secs(3)).await;
-        assert_eq!((dispatches(&flow), endpoint.count()), (1, 0));
         // They are acknowledged, not failed: nothing circles in the queue.
-        let handed = runs.invocations();
-        sleep(Duration::from_secs(3)).await;
-        assert_eq!(runs.invocations(), handed, "wake messages circle");
+        at_rest(runs).await;
+        assert_eq!((dispatches(&flow), endpoint.count()), (1, 0));
     });
 }

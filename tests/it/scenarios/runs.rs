@@ -73,7 +73,7 @@ fn signals_that_come_early_serve_waits_in_order_and_a_key_sends_one_once() {
     on(ALL, async |d| {
         let flow =
             Flow::serve(&d.api, [awaits_signal("first#0", "review"), awaits_signal("second#0", "review"), completes(&json!("both"))]).await;
-        let id = flow.start(&json!({ "delaySeconds": 2 })).await;
+        let id = flow.start(&json!({ "delaySeconds": 10 })).await;
         let path = format!("/v1/runs/{id}/signals/review");
         let keyed = |key: &'static str, body: Value| {
             let (api, path) = (d.api.clone(), path.clone());

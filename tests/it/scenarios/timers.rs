@@ -1,4 +1,6 @@
 //! Messages that are due later: never early, and within 1.5 s of due on every host.
+//!
+//! How late they are is measured where little else runs: `cargo xtask test` keeps these apart from the crowd (`xtask/src/suites.rs`).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -51,7 +53,7 @@ fn not_before_is_a_time_with_an_offset_and_one_in_the_past_is_now() {
 
 // TIKKU_TEST_LONG=1: 1,000 of 1 to 120 s, which crosses the minute of tick; otherwise 200 of 1 to 15 s.
 #[test]
-fn a_thousand_timers_with_random_delays_come_once_and_never_early() {
+fn a_thousand_timers_with_random_delays_come_once_never_early_and_on_time_at_the_99th_percentile() {
     let (count, longest_s) = if super::long() { (1_000_usize, 120) } else { (200, 15) };
     on_calm(ALL, async |d| {
         let _quiet = (d.host == Host::Workers).then(quiet);
@@ -70,7 +72,7 @@ fn a_thousand_timers_with_random_delays_come_once_and_never_early() {
             .buffer_unordered(16)
             .collect()
             .await;
-        let pushes = endpoint.wait(count, Duration::from_secs(longest_s + 30)).await;
+        let pushes = endpoint.wait(count, Duration::from_secs(longest_s + 60)).await;
         let arrived: BTreeMap<&str, i64> = pushes.iter().map(|push| (push.header("webhook-id").unwrap(), push.at_ms)).collect();
         let due: Vec<i64> = stream::iter(&ids).map(async |id| ms(&d.api.message(id).await["dueAt"])).buffered(16).collect().await;
         let mut late_ms: Vec<i64> = ids.iter().zip(due).map(|(id, due)| arrived[id.as_str()] - due).collect();
@@ -82,8 +84,7 @@ fn a_thousand_timers_with_random_delays_come_once_and_never_early() {
             endpoint.count()
         );
         assert!(late_ms[0] >= 0, "{} ms early", -late_ms[0]);
-        // How late they are beside a hundred other tests says something about the machine: the figures are printed. Later than a tick would be a lost timer.
-        assert!(worst <= 90_000, "{worst} ms late");
+        assert!(p99 <= LATE_MS_MAX, "the 99th percentile is {p99} ms late, the worst {worst} ms");
         assert_eq!(endpoint.count(), count, "each once");
     });
 }

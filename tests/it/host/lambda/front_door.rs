@@ -1,4 +1,5 @@
-//! Test bed: a function URL. Turns ordinary HTTP requests into events of payload format 2.0 for `publish`, and its answers back.
+//! Test bed: the function URLs of `publish` and `dashboard` behind one address, as a domain in front of both has them. Turns ordinary HTTP
+//! requests into events of payload format 2.0, and answers back.
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -17,11 +18,14 @@ use crate::host::stage;
 const PAYLOAD_BYTES_MAX: usize = 6 * 1024 * 1024;
 
 /// Opens the door; returns its URL and the task that keeps it open.
-pub fn open(publish: Invoker) -> (String, JoinHandle<()>) {
+pub fn open(publish: Invoker, dashboard: Invoker) -> (String, JoinHandle<()>) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let router = Router::new().fallback(move |request: Request<Body>| pass(publish.clone(), request));
+    let router = Router::new().fallback(move |request: Request<Body>| {
+        let is_page = request.uri().path() == "/" || request.uri().path().starts_with("/dashboard");
+        pass(if is_page { dashboard.clone() } else { publish.clone() }, request)
+    });
     let task = stage().spawn(async move {
         let listener = tokio::net::TcpListener::from_std(listener).unwrap();
         axum::serve(listener, router).await.unwrap();
@@ -29,14 +33,14 @@ pub fn open(publish: Invoker) -> (String, JoinHandle<()>) {
     (url, task)
 }
 
-async fn pass(publish: Invoker, request: Request<Body>) -> Response<Body> {
+async fn pass(function: Invoker, request: Request<Body>) -> Response<Body> {
     let (head, body) = request.into_parts();
     let Ok(body) = to_bytes(body, PAYLOAD_BYTES_MAX).await else { return plain(StatusCode::PAYLOAD_TOO_LARGE, "Request Too Long") };
     let event = event(&head, &body).to_string().into_bytes();
     if event.len() > PAYLOAD_BYTES_MAX {
         return plain(StatusCode::PAYLOAD_TOO_LARGE, "Request Too Long");
     }
-    let answer = match publish.invoke(event).await {
+    let answer = match function.invoke(event).await {
         Ok(answer) => answer,
         Err(error) => return plain(StatusCode::BAD_GATEWAY, &format!("Internal Server Error: {error}")),
     };
@@ -48,7 +52,7 @@ async fn pass(publish: Invoker, request: Request<Body>) -> Response<Body> {
 
 fn event(head: &axum::http::request::Parts, body: &Bytes) -> Value {
     let mut headers = Map::new();
-    for name in head.headers.keys() {
+    for name in head.headers.keys().filter(|name| *name != "cookie") {
         let values: Vec<_> = head.headers.get_all(name).iter().map(|v| String::from_utf8_lossy(v.as_bytes())).collect();
         headers.insert(name.to_string(), json!(values.join(",")));
     }
@@ -71,6 +75,11 @@ fn event(head: &axum::http::request::Parts, body: &Bytes) -> Value {
     } else {
         event["isBase64Encoded"] = json!(false);
     }
+    let cookies: Vec<_> =
+        head.headers.get_all("cookie").iter().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split("; ")).collect();
+    if !cookies.is_empty() {
+        event["cookies"] = json!(cookies);
+    }
     if !query.is_empty() {
         let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
         event["queryStringParameters"] = pairs.map(|(name, value)| (name.to_owned(), json!(value))).collect();
@@ -89,6 +98,9 @@ fn response(answer: &Value) -> Response<Body> {
     let mut response = Response::builder().status(status);
     for (name, value) in answer["headers"].as_object().into_iter().flatten() {
         response = response.header(name, value.as_str().unwrap_or_default());
+    }
+    for cookie in answer["cookies"].as_array().into_iter().flatten() {
+        response = response.header("set-cookie", cookie.as_str().unwrap_or_default());
     }
     // Format 2.0 has no `multiValueHeaders`; what a function puts there is not sent, so a test sees that it is missing.
     let body = answer["body"].as_str().unwrap_or("");

@@ -41,7 +41,7 @@ pub struct Mapping {
 
 /// Waits until the endpoint takes connections.
 pub async fn answers(port: u16) -> Result<()> {
-    for _ in 0..300 {
+    for _ in 0..1_200 {
         if tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
             return Ok(());
         }
