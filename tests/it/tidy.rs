@@ -51,14 +51,16 @@ fn files_are_short_and_say_what_they_are() {
 #[test]
 fn sql_lives_in_the_store_and_in_migrations() {
     let rooms = ["shared/store/", "tests/", "xtask/"];
-    let words = ["select ", "insert into ", "update tikku", "delete from ", "tikku."];
+    let words = ["insert into ", "update tikku", "delete from ", "tikku."];
     let mut bad = Vec::new();
     for (path, text) in files("rs").into_iter().filter(|(path, _)| !rooms.iter().any(|room| path.starts_with(room))) {
         for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
             let Some((_, literal)) = line.split_once('"') else { continue };
             let literal = literal.to_lowercase();
-            // `select 1` asks whether a server answers, nothing of the schema.
-            if words.iter().any(|word| literal.starts_with(word)) && !literal.starts_with("select 1") {
+            // `select 1` asks whether a server answers, nothing of the schema; people are told to select a row; and the dashboard has files of our name.
+            let reads = literal.starts_with("select ") && literal.contains(" from ");
+            let is_file = literal.starts_with("tikku.css") || literal.starts_with("tikku.js");
+            if (reads || words.iter().any(|word| literal.starts_with(word))) && !is_file {
                 bad.push(format!("{path}: {}", line.trim()));
             }
         }
@@ -73,6 +75,7 @@ fn hosts_are_told_apart_in_platform_and_edge_only() {
         .filter(|(path, text)| {
             let allowed = path.starts_with("shared/platform/src/lib.rs")
                 || path.starts_with("functions/edge/")
+                || path.starts_with("sdk/rust/examples/worker.rs")
                 || path.starts_with("tests/")
                 || path.starts_with("xtask/");
             !allowed && text.contains("target_arch")

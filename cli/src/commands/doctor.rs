@@ -1,12 +1,12 @@
 //! `tikku doctor`: finds out what is wrong and says what to do.
 //!
-//! What it looks at: the deployment through its API (`service`), the database itself where DATABASE_URL is given (`database`), and an endpoint
+//! What it looks at: the deployment through its API (`deployment`), the database itself where DATABASE_URL is given (`database`), and an endpoint
 //! by a real signed push (`endpoint`). It changes nothing but that one message.
 
 mod database;
+mod deployment;
 mod endpoint;
 mod finding;
-mod service;
 
 use anyhow::Result;
 use serde_json::json;
@@ -46,7 +46,7 @@ pub async fn run(globals: &Globals, out: &Printer, args: &Args) -> Result<()> {
     }
     if let Some(connection) = connection {
         let api = Api::new(connection)?;
-        let looked = service::check(&api).await;
+        let looked = deployment::check(&api).await;
         let answers = looked.answers;
         report(out, &mut findings, looked.findings);
         if let (Some(endpoint), true) = (&args.endpoint, answers) {

@@ -99,7 +99,7 @@ fn a_dead_letter_is_nobody_elses_and_the_role_read_does_nothing_to_it() {
         let reader = Browser::signed_in(&d.api.with_key(reader["key"].as_str().unwrap())).await;
         let page = reader.get("/dashboard/dlq?label=mine").await.expect(200).text;
         assert!(page.contains(&id) && page.contains("Your key has the role read"), "{page}");
-        let stranger = Browser::signed_in(&d.new_account(&format!("dashboard-dlq-other-{id}"))).await;
+        let stranger = Browser::signed_in(&d.new_account(&format!("dashboard-dlq-other-{:?}", d.host))).await;
         assert!(!stranger.get(PATH).await.expect(200).text.contains(&id));
         for act in ["retry", "delete"] {
             let path = format!("/dashboard/dlq/{act}");
