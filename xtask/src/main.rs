@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, reason = "a build tool reads its environment and times its steps")]
 
 mod bench;
+mod browser;
 mod checks;
 mod env;
 mod flaky;
@@ -24,10 +25,11 @@ use crate::env::Env;
 
 const USAGE: &str = "\
 cargo xtask setup [tool...]   installs what is missing: postgres faketime python node wasm browser (default: all but browser)
-cargo xtask test [part...]    runs tests: tidy unit sdk it scale lambda workers deploy (default: all of them)
+cargo xtask test [part...]    runs tests: tidy unit sdk it browser scale lambda workers deploy (default: all of them)
 cargo xtask build worker      builds the Cloudflare Worker into functions/edge/build
 cargo xtask build lambda      builds the Lambda functions into .aws-sam/build
 cargo xtask openapi           writes docs/openapi.json and the TypeScript types anew
+cargo xtask screenshots       writes docs/screenshots anew, for README.md
 cargo xtask bench [args...]   builds a release `tikku` and runs bench/run.mjs with the arguments";
 
 fn main() -> ExitCode {
@@ -51,6 +53,7 @@ fn run(words: &[&str]) -> Result<bool> {
         ["test", parts @ ..] => return suites::test(&env, parts),
         ["build", "worker"] => drop(wasm::build_worker(&env)?),
         ["build", "lambda"] => drop(lambda::build(&env)?),
+        ["screenshots"] => browser::screenshots(&env)?,
         ["openapi"] => openapi::write(&env)?,
         ["bench", arguments @ ..] => bench::run_benchmarks(&env, arguments)?,
         [] | ["help" | "--help" | "-h"] => println!("{USAGE}"),

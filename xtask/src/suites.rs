@@ -12,15 +12,16 @@ use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::env::{Env, describe, run};
 use crate::flaky::{self, Failed};
-use crate::{checks, lambda, sdk, tools, wasm};
+use crate::{browser, checks, lambda, sdk, tools, wasm};
 
 type Part = (&'static str, fn(&Env) -> Result<Tally>);
 
-const PARTS: [Part; 8] = [
+const PARTS: [Part; 9] = [
     ("tidy", checks::tidy),
     ("unit", unit),
     ("sdk", sdk::test),
     ("it", it),
+    ("browser", browser::test),
     ("scale", scale),
     ("lambda", on_lambda),
     ("workers", on_workers),

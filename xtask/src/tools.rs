@@ -23,7 +23,7 @@ pub fn setup(env: &Env, tools: &[&str]) -> Result<()> {
             "python" => python(env)?,
             "node" => node(env)?,
             "wasm" => wasm_tools(env)?,
-            "browser" => browser(env)?,
+            "browser" => drop(browser(env)?),
             unknown => bail!("unknown tool {unknown}: it is one of {} browser", all.join(" ")),
         }
     }
@@ -48,11 +48,14 @@ pub fn faketime(env: &Env) -> Result<()> {
     debian_packages(env, &["faketime"], "a test gives one host a wrong clock")
 }
 
-fn browser(env: &Env) -> Result<()> {
-    if find_program("chromium").is_some() {
-        return Ok(());
+/// Chromium, which the dashboard is tested in.
+pub fn browser(env: &Env) -> Result<PathBuf> {
+    let found = || ["chromium", "chromium-browser", "google-chrome"].iter().find_map(|name| find_program(name));
+    if let Some(program) = found() {
+        return Ok(program);
     }
-    debian_packages(env, &["chromium"], "the page is tested in a browser")
+    debian_packages(env, &["chromium"], "the dashboard is tested in a browser")?;
+    found().context("chromium was installed and is not in PATH")
 }
 
 /// The Python environment: SAM, cfn-lint, cargo-lambda with zig, moto, schemathesis, a client generator, a second implementation of
@@ -76,7 +79,8 @@ pub fn python(env: &Env) -> Result<()> {
     stamp(&folder, &wanted)
 }
 
-/// The Node packages: wrangler with workerd, esbuild, binaryen, TypeScript with its generator, a third implementation of Standard Webhooks.
+/// The Node packages: wrangler with workerd, esbuild, binaryen, TypeScript with its generator, a third implementation of Standard
+/// Webhooks, playwright and axe for the browser.
 pub fn node(env: &Env) -> Result<()> {
     let wanted = env.root.join("xtask/tools/package-lock.json");
     let folder = env.cache.join("node");

@@ -45,7 +45,7 @@ fn status(status: StatusCode) -> Response {
 }
 
 /// Whether an Accept-Encoding names gzip and does not refuse it (RFC 9110, section 12.5.3).
-fn accepts_gzip(value: &str) -> bool {
+pub fn accepts_gzip(value: &str) -> bool {
     value.split(',').any(|coding| {
         let mut parts = coding.split(';').map(str::trim);
         let is_gzip = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip") || name == "*");

@@ -97,7 +97,8 @@ pub fn bars(stacks: &[Stack], top: i64) -> Vec<ChartBar> {
 /// Lines through the middles of as many columns as there are values; where there is none, the line ends. One value alone is a short dash.
 pub fn lines(values: &[Option<f64>], top: f64, kind: &'static str) -> Vec<ChartLine> {
     let each = WIDTH / values.len().max(1) as f64;
-    let point = |x: f64, value: f64| format!("{},{}", unit(x), unit(HEIGHT - (value / top.max(f64::MIN_POSITIVE)).clamp(0.0, 1.0) * HEIGHT));
+    let point =
+        |x: f64, value: f64| format!("{},{}", unit(x), unit(HEIGHT - (value / top.max(f64::MIN_POSITIVE)).clamp(0.0, 1.0) * HEIGHT));
     let mut lines = Vec::new();
     let mut at = 0;
     for run in values.split(Option::is_none) {
@@ -119,7 +120,8 @@ pub fn lines(values: &[Option<f64>], top: f64, kind: &'static str) -> Vec<ChartL
 pub fn share(well: i64, ill: i64, most: i64) -> Vec<ChartBar> {
     let width = |n: i64| if n > 0 { (n as f64 * SHARE_WIDTH / most.max(1) as f64).clamp(LEAST, SHARE_WIDTH) } else { 0.0 };
     let (bad, ok) = (width(ill), width(well).min(SHARE_WIDTH - width(ill)));
-    let bar = |x: f64, w: f64, kind| ChartBar { x: unit(x), y: unit(6.0), w: unit(w), h: unit(SHARE_HEIGHT - 12.0), kind, title: String::new() };
+    let bar =
+        |x: f64, w: f64, kind| ChartBar { x: unit(x), y: unit(6.0), w: unit(w), h: unit(SHARE_HEIGHT - 12.0), kind, title: String::new() };
     let both = [bar(0.0, ok, "ok"), bar(ok, bad, "bad")];
     both.into_iter().filter(|bar| bar.w != "0").collect()
 }

@@ -146,7 +146,7 @@ fn of_ids(act: &Act, filters: &Query, ids: &[&str]) -> Confirm {
 /// What failed after the question was asked is not among what was counted: the moment goes along, and only what had failed by then is meant.
 fn of_filter(act: &Act, filters: &Query, count: i64, is_more: bool, now_s: i64) -> Confirm {
     let meant = Range::of(filters).put(filters.only(&["url", "label", "fanout", "schedule"]), now_s);
-    let which = if filters.only(&FILTERS) == Query::default() { "every one" } else { "all that match the filter" };
+    let which = if filters.only(&FILTERS) == Query::default() { "all there are" } else { "all that match the filter" };
     let question = question(act, &dead_letters(count, is_more), filters);
     Confirm {
         text: format!("These are {which}. {}", question.text),

@@ -1,4 +1,6 @@
-//! Events: those that were published, and a form that publishes one. Out of scope: what starts and waits on events (`workflows`, `run`).
+//! Events: those that were published, who waits for one, and a form that publishes one. Out of scope: what events start (`workflows`).
+
+use std::collections::BTreeMap;
 
 use askama::Template;
 use axum::Router;
@@ -16,6 +18,7 @@ use crate::parts::{FieldError, Link, form_errors, number, shell};
 use crate::payload::pretty;
 use crate::refusal::Refusal;
 use crate::run_actions::json_of;
+use crate::run_api::Runs;
 use crate::run_step_words::cut;
 use crate::typed::Document;
 use crate::visitor::{Form, Visitor};
@@ -27,6 +30,8 @@ const LIVE: &str = "/dashboard/events/live";
 const DATA_BYTES_MAX: usize = 4 * 1024;
 /// Runs that a row names.
 const RUNS_SHOWN: usize = 20;
+/// Waiting runs that are looked through, the newest.
+const WAITING_MAX: &str = "200";
 
 /// The routes of this page.
 pub fn routes() -> Router<Desk> {
@@ -71,6 +76,15 @@ struct EventsPage {
     filter_name: String,
     list: EventList,
     form: EventForm,
+    waiting: Vec<WaitingRow>,
+}
+
+/// Runs that wait for an event of this name.
+struct WaitingRow {
+    name: String,
+    runs: String,
+    href: String,
+    publish_href: String,
 }
 
 #[derive(Template)]
@@ -113,13 +127,34 @@ struct EventForm {
 async fn list(visitor: Visitor, uri: Uri) -> Result<Response, Refusal> {
     let query = Query::of(&uri);
     let listed = load(&visitor, &query).await?;
-    shown(&visitor, &query, listed, EventForm { data: "{}".to_owned(), ..EventForm::default() }, StatusCode::OK)
+    let form =
+        EventForm { name: query.get("publish").to_owned(), data: "{}".to_owned(), open: query.has("publish"), ..EventForm::default() };
+    shown(&visitor, &query, listed, form, StatusCode::OK).await
 }
 
-fn shown(visitor: &Visitor, query: &Query, listed: Listed, form: EventForm, status: StatusCode) -> Result<Response, Refusal> {
-    let template =
-        EventsPage { filter_name: query.get("name").to_owned(), list: view(visitor, query, listed), form, page: visitor.page("events") };
-    whole(status, &template)
+async fn shown(visitor: &Visitor, query: &Query, listed: Listed, form: EventForm, status: StatusCode) -> Result<Response, Refusal> {
+    let list = view(visitor, query, listed);
+    // After the view: what follows is no part of what refreshes itself.
+    let waiting = waiting(visitor).await?;
+    whole(status, &EventsPage { filter_name: query.get("name").to_owned(), list, form, waiting, page: visitor.page("events") })
+}
+
+/// Who waits for which event, of the runs that wait and are the newest.
+async fn waiting(visitor: &Visitor) -> Result<Vec<WaitingRow>, Refusal> {
+    let runs: Runs = visitor.api.get(&Query::default().with("status", "waiting").with("limit", WAITING_MAX).on("/v1/runs")).await?;
+    let mut names: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for run in &runs.data {
+        for name in run.waiting_for.iter().filter(|wait| wait.kind == "event").filter_map(|wait| wait.name.as_deref()) {
+            names.entry(name).or_default().push(&run.id);
+        }
+    }
+    let row = |(name, ids): (&str, Vec<&str>)| WaitingRow {
+        name: name.to_owned(),
+        runs: if ids.len() == 1 { "1 run waits".to_owned() } else { format!("{} runs wait", ids.len()) },
+        href: if ids.len() == 1 { format!("/dashboard/runs/{}", segment(ids[0])) } else { "/dashboard/runs?status=waiting".to_owned() },
+        publish_href: Query::default().with("publish", name).on(PATH) + "#publish",
+    };
+    Ok(names.into_iter().map(row).collect())
 }
 
 async fn live(visitor: Visitor, uri: Uri) -> Result<Response, Refusal> {
@@ -140,6 +175,7 @@ async fn one(visitor: Visitor, Path(id): Path<String>) -> Result<Response, Refus
             ..view(&visitor, &query, Listed { data: vec![event], next_cursor: None })
         },
         form: EventForm { data: "{}".to_owned(), ..EventForm::default() },
+        waiting: Vec::new(),
         page: visitor.page("events"),
     };
     whole(StatusCode::OK, &template)
@@ -170,7 +206,7 @@ async fn publish(visitor: Visitor, Form(form): Form) -> Result<Response, Refusal
             let text = |name: &str| form.get(name).to_owned();
             let typed = EventForm { name: text("name"), data: text("data"), id: text("id"), detail, errors, open: true };
             let listed = load(&visitor, &Query::default()).await?;
-            shown(&visitor, &Query::default(), listed, typed, refusal.code())
+            shown(&visitor, &Query::default(), listed, typed, refusal.code()).await
         }
         Err(refusal) => Err(refusal),
     }

@@ -44,6 +44,7 @@ mod flash;
 mod flow;
 mod flows;
 mod gate;
+mod keys;
 mod link;
 mod message;
 mod message_curl;
@@ -52,8 +53,10 @@ mod messages;
 mod messages_bulk;
 mod origin;
 mod overview;
+mod overview_charts;
 mod overview_health;
 mod overview_view;
+mod packed;
 mod page;
 mod parts;
 mod payload;
@@ -80,6 +83,10 @@ mod schedule_typed;
 mod schedule_view;
 mod schedule_words;
 mod schedules;
+mod secrets;
+mod send;
+mod send_code;
+mod send_form;
 mod session;
 mod sign_in;
 mod typed;
@@ -108,6 +115,7 @@ pub fn router(ctx: Arc<Ctx>, api: Router) -> Router {
         .route("/", get(to_dashboard))
         .route("/dashboard/", get(to_dashboard))
         .layer(middleware::map_response(gate::guard))
+        .layer(middleware::from_fn(packed::pack))
         .with_state(desk)
 }
 
@@ -130,6 +138,7 @@ fn pages() -> Router<Desk> {
         .merge(fanouts::routes())
         .merge(flow::routes())
         .merge(flows::routes())
+        .merge(keys::routes())
         .merge(message::routes())
         .merge(messages::routes())
         .merge(messages_bulk::routes())
@@ -145,6 +154,8 @@ fn pages() -> Router<Desk> {
         .merge(run_fork::routes())
         .merge(run_start::routes())
         .merge(runs::routes())
+        .merge(secrets::routes())
+        .merge(send::routes())
         .merge(workflows::routes())
         .route("/dashboard/sign-out", post(sign_in::leave))
         .route("/dashboard/theme", post(sign_in::theme))

@@ -19,6 +19,7 @@ use crate::page::{Flash, Page, whole};
 use crate::parts::{Confirm, ConfirmPage};
 use crate::payload;
 use crate::refusal::Refusal;
+use crate::send;
 use crate::visitor::Visitor;
 
 /// The routes of this page.
@@ -117,6 +118,10 @@ async fn body(visitor: Visitor, Path(id): Path<String>) -> Result<Response, Refu
 /// Asks before something is done.
 async fn ask(visitor: Visitor, Path((id, verb)): Path<(String, String)>) -> Result<Response, Refusal> {
     let verb = verb_of(&verb)?;
+    if verb.name == "resend" {
+        // The form asks, and lets one edit the copy.
+        return send::again(visitor, Path(id)).await;
+    }
     let message = load(&visitor, &id).await?;
     let confirm = Confirm {
         title: verb.title.to_owned(),

@@ -112,20 +112,21 @@ async fn cancel(visitor: Visitor, Form(form): Form) -> Result<Response, Refusal>
     };
     let done = before + chunk.count;
     let is_over = if form.has("status") && form.has("all") { cursor.is_none() } else { chunk.remaining == 0 || chunk.count == 0 };
-    if is_over {
+    // The progress page swaps the answers of later chunks into itself, so they are progress, too.
+    if is_over && !form.has("done") {
         let flash = if done == 0 { "None of them could be cancelled: they were over.".to_owned() } else { said(done) };
         return Ok(visitor.done(back_href, Flash::ok(flash)));
     }
     let next = form.only(&["status", "url", "label", "fanout", "schedule", "from", "to", "all", "back"]);
     let next = next.with("done", &done.to_string()).with("asOf", &chunk.as_of).with("cursor", &cursor.unwrap_or_default());
     let ids: Vec<&str> = form.all("id").collect();
-    let total = done + chunk.remaining;
-    let text = if form.has("status") { said(done) } else { format!("{} of {} cancelled", number(done), number(total)) };
+    let total = if is_over { done } else { done + chunk.remaining };
+    let text = if form.has("status") || is_over { said(done) } else { format!("{} of {} cancelled", number(done), number(total)) };
     let progress = Progress {
-        title: "Cancelling".to_owned(),
+        title: if is_over { said(done) } else { "Cancelling".to_owned() },
         percent: (done * 100 / total.max(1)).clamp(0, 100).to_string(),
         text,
-        over: false,
+        over: is_over,
         action: CANCEL.to_owned(),
         fields: fields(&next, &ids),
         back_href: back_href.to_owned(),

@@ -2,12 +2,13 @@
 //!
 //! Out of scope: reading it (`overview`); where bars stand (`charts`).
 
-use crate::charts::{self, Chart, ChartBar, Legend, Stack};
+use crate::charts::{self, Chart, ChartBar};
 use crate::filter::status_chips;
 use crate::link::{Query, segment};
 use crate::overview::{Bucket, Count, Destination, Fared, Looked, OldestDue, PATH, RANGES};
+use crate::overview_charts::{latency, success, throughput};
 use crate::overview_health::health;
-use crate::parts::{Chip, Pair, duration, number, seconds, shell};
+use crate::parts::{Chip, Pair, duration, number, shell};
 use crate::visitor::Visitor;
 
 const RUN_STATES: [&str; 9] = ["queued", "running", "sleeping", "waiting", "retrying", "paused", "completed", "failed", "cancelled"];
@@ -144,7 +145,14 @@ fn stats(range: &str, looked: &Looked) -> Vec<Stat> {
 }
 
 fn oldest(due: Option<&OldestDue>) -> Stat {
-    let empty = Stat { label: "Oldest due", value: "–".to_owned(), unit: String::new(), hint: "nothing waits".to_owned(), tone: "", href: String::new() };
+    let empty = Stat {
+        label: "Oldest due",
+        value: "–".to_owned(),
+        unit: String::new(),
+        hint: "nothing waits".to_owned(),
+        tone: "",
+        href: String::new(),
+    };
     let Some(due) = due else { return empty };
     let (value, unit) = amount((due.age_seconds * 1_000.0) as i64);
     let (hint, waits) = match due.waiting_for.as_deref() {
@@ -160,71 +168,6 @@ fn oldest(due: Option<&OldestDue>) -> Stat {
         href: format!("/dashboard/messages/{}", segment(&due.id)),
         ..empty
     }
-}
-
-fn throughput(range: &str, fared: &Fared) -> Chart {
-    let per = per(fared.bucket_seconds);
-    let highest = fared.buckets.iter().map(|b| (b.delivered + b.failed).max(b.published)).max().unwrap_or_default();
-    let top = charts::top(highest);
-    let stack = |b: &Bucket| Stack {
-        title: format!("{}: {} delivered, {} failed, {} accepted", clock(&b.from), number(b.delivered), number(b.failed), number(b.published)),
-        parts: vec![("ok", b.delivered), ("bad", b.failed)],
-    };
-    let accepted: Vec<Option<f64>> = fared.buckets.iter().map(|b| Some(b.published as f64)).collect();
-    let sum = |of: fn(&Bucket) -> i64| number(fared.buckets.iter().map(of).sum());
-    Chart {
-        title: format!("Messages per {per}"),
-        legend: vec![Legend { kind: "ok", text: "delivered" }, Legend { kind: "bad", text: "failed" }, Legend { kind: "soft", text: "accepted" }],
-        bars: charts::bars(&fared.buckets.iter().map(stack).collect::<Vec<_>>(), top),
-        lines: charts::lines(&accepted, top as f64, "soft"),
-        none: highest == 0,
-        summary: format!(
-            "In the last {range}: {} delivered, {} failed, {} accepted; at most {} per {per}.",
-            sum(|b| b.delivered),
-            sum(|b| b.failed),
-            sum(|b| b.published),
-            number(highest)
-        ),
-        ..scaled(range, &number(top), &number(top / 2))
-    }
-}
-
-fn success(range: &str, fared: &Fared) -> Chart {
-    let rate = |b: &Bucket| (b.delivered + b.failed > 0).then(|| b.delivered as f64 / (b.delivered + b.failed) as f64);
-    let rates: Vec<Option<f64>> = fared.buckets.iter().map(rate).collect();
-    let lowest = rates.iter().flatten().copied().reduce(f64::min);
-    Chart {
-        title: "Success rate".to_owned(),
-        legend: vec![Legend { kind: "main", text: "delivered of those that ended" }],
-        lines: charts::lines(&rates, 1.0, "main"),
-        none: lowest.is_none(),
-        summary: lowest.map_or_else(String::new, |low| format!("In the last {range} at least {} percent were delivered at any time.", percent(low))),
-        ..scaled(range, "100 %", "50 %")
-    }
-}
-
-fn latency(range: &str, fared: &Fared) -> Chart {
-    let of = |value: fn(&Bucket) -> Option<i64>| fared.buckets.iter().map(value).collect::<Vec<_>>();
-    let (p50, p99) = (of(|b| b.latency_ms.map(|p| p.p50)), of(|b| b.latency_ms.map(|p| p.p99)));
-    let highest = p99.iter().flatten().copied().max();
-    let top = charts::top(highest.unwrap_or_default());
-    let points = |values: &[Option<i64>]| values.iter().map(|value| value.map(|ms| ms as f64)).collect::<Vec<_>>();
-    let mut lines = charts::lines(&points(&p99), top as f64, "soft");
-    lines.extend(charts::lines(&points(&p50), top as f64, "main"));
-    let summary = fared.latency_ms.map(|p| format!("In the last {range}: p50 {}, p99 {}.", duration(p.p50), duration(p.p99)));
-    Chart {
-        title: "Latency, due until delivered".to_owned(),
-        legend: vec![Legend { kind: "main", text: "p50" }, Legend { kind: "soft", text: "p99" }],
-        lines,
-        none: highest.is_none(),
-        summary: summary.unwrap_or_default(),
-        ..scaled(range, &duration(top), &duration(top / 2))
-    }
-}
-
-fn scaled(range: &str, y_max: &str, y_mid: &str) -> Chart {
-    let (y_max, y_mid) = (y_max.to_owned(), y_mid.to_owned());
-    Chart { y_max, y_mid, x_from: format!("{range} ago"), x_to: "now".to_owned(), ..Chart::default() }
 }
 
 fn destination(to: &Destination, most: i64) -> DestinationRow {
@@ -302,7 +245,7 @@ fn attention(looked: &Looked) -> Vec<Attention> {
 }
 
 fn facts(fared: &Fared) -> Vec<Pair> {
-    let tick = fared.last_tick_age_seconds.map_or_else(|| "never".to_owned(), |age| format!("{} ago", duration((age * 1_000.0) as i64)));
+    let tick = fared.last_tick_age_seconds.map_or_else(|| "never".to_owned(), |age| format!("{} ago", whole(age)));
     let push = fared.push_ms.map_or_else(|| "none".to_owned(), |p| format!("p50 {}, p99 {}", duration(p.p50), duration(p.p99)));
     let failed: i64 = fared.buckets.iter().map(|b| b.failed_attempts).sum();
     let basis = if fared.sampled { format!("estimated from {} messages", number(fared.sample_size)) } else { "exact".to_owned() };
@@ -324,6 +267,11 @@ fn runs(fared: &Fared) -> Vec<Chip> {
     chips.into_iter().map(|chip| Chip { current: false, ..chip }).collect()
 }
 
+/// Whole seconds, and what is longer in words: tenths would change with every look.
+fn whole(seconds: f64) -> String {
+    if seconds < 60.0 { format!("{seconds:.0} s") } else { duration((seconds * 1_000.0) as i64) }
+}
+
 fn tone(warns: bool, is_bad: bool) -> &'static str {
     if is_bad {
         "bad"
@@ -335,7 +283,7 @@ fn tone(warns: bool, is_bad: bool) -> &'static str {
 }
 
 /// A share as percent, with what it takes to tell nearly all from all.
-fn percent(share: f64) -> String {
+pub fn percent(share: f64) -> String {
     let floored = (share * 1_000.0).floor() / 10.0;
     if floored.fract() == 0.0 { format!("{floored:.0}") } else { format!("{floored:.1}") }
 }
@@ -348,15 +296,6 @@ fn amount(ms: i64) -> (String, &'static str) {
         60_000..7_200_000 => ((ms / 60_000).to_string(), "min"),
         _ => ((ms / 3_600_000).to_string(), "h"),
     }
-}
-
-fn per(bucket_seconds: i64) -> String {
-    if bucket_seconds == 60 { "minute".to_owned() } else { seconds(bucket_seconds) }
-}
-
-/// "09:15 UTC" of an RFC 3339 time in UTC.
-fn clock(time: &str) -> String {
-    format!("{} UTC", time.get(11..16).unwrap_or(time))
 }
 
 fn of(n: usize) -> Count {
@@ -384,11 +323,12 @@ mod tests {
 
     #[test]
     fn a_length_of_time_has_the_unit_that_fits() {
-        for (ms, expected) in [(41, ("41", "ms")), (1_250, ("1.2", "s")), (90_000, ("1", "min")), (7_200_000, ("2", "h")), (-3, ("0", "ms"))] {
+        for (ms, expected) in
+            [(41, ("41", "ms")), (1_250, ("1.2", "s")), (90_000, ("1", "min")), (7_200_000, ("2", "h")), (-3, ("0", "ms"))]
+        {
             let (value, unit) = amount(ms);
             assert_eq!((value.as_str(), unit), expected, "{ms}");
         }
-        assert_eq!((per(60), per(1_440), clock("2027-01-31T09:15:00.000Z")), ("minute".into(), "24 min".into(), "09:15 UTC".into()));
     }
 
     #[test]

@@ -39,6 +39,7 @@ pub struct RunHead {
     /// What it waits for, the first of it.
     #[serde(default)]
     pub waiting_for: Vec<Awaited>,
+    pub failure: Option<String>,
 }
 
 /// The run that waits for another one.

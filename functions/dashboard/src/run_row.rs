@@ -34,7 +34,7 @@ impl RunRow {
             note: note(&run),
             next: visitor.when(run.wakes_at.as_deref()),
             created: visitor.when(Some(&run.created_at)),
-            duration: if run.started_at.is_some() || run.is_over() { length(run.took_ms(visitor.now_s())) } else { String::new() },
+            duration: if run.started_at.is_some() || run.is_over() { short(run.took_ms(visitor.now_s())) } else { String::new() },
             id: run.id,
             status: run.status,
             workflow: run.workflow,
@@ -43,6 +43,12 @@ impl RunRow {
             labels: run.labels,
         }
     }
+}
+
+/// A length of time in its largest unit alone, from a minute on: rows are narrow.
+fn short(ms: i64) -> String {
+    let text = length(ms);
+    if ms < 60_000 { text } else { text.split(' ').take(2).collect::<Vec<_>>().join(" ") }
 }
 
 /// What made it.
@@ -65,12 +71,12 @@ fn note(run: &RunHead) -> String {
         "paused" => pause_text(run.pause_reason.as_deref()),
         "queued" | "running" | "completed" | "cancelled" => String::new(),
         "retrying" if run.waiting_for.is_empty() => run.last_error.as_ref().map(error_line).unwrap_or_default(),
-        "failed" => run.last_error.as_ref().map(error_line).unwrap_or_default(),
+        "failed" => run.failure.clone().unwrap_or_default(),
         _ => {
             let words = run.waiting_for.iter().map(|wait| match (wait.kind.as_str(), &wait.name) {
                 ("signal" | "event", Some(name)) => format!("{} {name}", wait.kind),
-                ("run" | "ai" | "sleep", _) => wait.key.clone(),
-                (kind, _) => format!("{kind} {}", wait.key),
+                ("run" | "ai" | "sleep", _) => wait.key.trim_end_matches("#0").to_owned(),
+                (kind, _) => format!("{kind} {}", wait.key.trim_end_matches("#0")),
             });
             words.collect::<Vec<_>>().join(", ")
         }
@@ -90,4 +96,14 @@ pub fn pause_text(reason: Option<&str>) -> String {
         None => "Paused",
     };
     text.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_says_how_long_it_took_in_one_unit() {
+        assert_eq!([999, 12_400, 61_000, 9_000_000, 200_000_000].map(short), ["999 ms", "12.4 s", "1 min", "2 h", "2 d"]);
+    }
 }

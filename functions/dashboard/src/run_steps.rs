@@ -154,6 +154,7 @@ fn finished(visitor: &Visitor, path: &str, step: &Step, spans: &[Span], shown_ma
     let (value, is_cut) = step.value.as_ref().map(|value| cut(pretty(value.get()), shown_max)).unwrap_or_default();
     let took_ms = spans.first().zip(spans.last()).map(|(first, last)| last.to_ms - first.from_ms).or(step.duration_ms);
     let error = step.error.as_ref();
+    let is_timed = step.planned_at.is_some() || ["run", "ai"].contains(&step.kind.as_str());
     let mut attempts: Vec<_> = step.attempts.iter().map(|tried| attempt(visitor, tried)).collect();
     if !attempts.is_empty() {
         attempts.push(last_attempt(visitor, step, &status, &text));
@@ -170,7 +171,8 @@ fn finished(visitor: &Visitor, path: &str, step: &Step, spans: &[Span], shown_ma
         status,
         status_text: text,
         duration: took_ms.map(length).unwrap_or_default(),
-        started: spans.first().map(|span| at(visitor, span.from_ms)).unwrap_or_default(),
+        // When other waits began is not known to the second.
+        started: spans.first().filter(|_| is_timed).map(|span| at(visitor, span.from_ms)).unwrap_or_default(),
         ended: visitor.when(Some(&step.recorded_at)),
         ai: step.ai.as_ref().map(ai).unwrap_or_default(),
         note: note_of(step),

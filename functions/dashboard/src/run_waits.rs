@@ -65,6 +65,7 @@ pub struct Wait {
     pub allowed: bool,
     pub why_not: String,
     pub curl: String,
+    pub publish_href: String,
 }
 
 /// The approvals of a run, those of finished steps too; no request when none is open.
@@ -113,6 +114,7 @@ fn of_pending(visitor: &Visitor, run: &str, pending: &Pending) -> Wait {
         allowed: visitor.key.role != "read",
         why_not: READ.to_owned(),
         curl: if is_signal { curl } else { String::new() },
+        publish_href: if is_signal { String::new() } else { Query::default().with("publish", &name).on("/dashboard/events") + "#publish" },
         name,
         ..Wait::default()
     }
@@ -142,6 +144,7 @@ pub fn of_approval(visitor: &Visitor, approval: &Approval, started_by: Option<&s
         allowed: role != "read" && refusal(policy, &key, role, started_by).is_none(),
         why_not,
         curl: String::new(),
+        publish_href: String::new(),
     }
 }
 

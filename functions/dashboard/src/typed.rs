@@ -41,6 +41,11 @@ impl Document {
         self
     }
 
+    /// What it has, in order.
+    pub fn members(&self) -> impl Iterator<Item = (&'static str, &RawValue)> {
+        self.0.iter().map(|(name, value)| (*name, value.as_ref()))
+    }
+
     /// With an object that has something in it.
     pub fn inner(self, name: &'static str, inner: &Self) -> Self {
         if inner.0.is_empty() { self } else { self.value(name, inner) }

@@ -1435,6 +1435,15 @@ export interface components {
             /** @description The process that made the push. */
             worker: string;
         };
+        /** @description A step that a run waits for. */
+        AwaitedView: {
+            /** @description Its name, #, and its occurrence from 0. */
+            key: string;
+            /** @description sleep, signal, event, child, approval or fetch; run or ai for a step that is to be executed again. */
+            kind: string;
+            /** @description The signal's or event's name. */
+            name?: string | null;
+        };
         /**
          * @description How delays grow from attempt to attempt.
          * @enum {string}
@@ -1641,6 +1650,7 @@ export interface components {
             failedAttempts: number;
             /** @description RFC 3339. */
             from: string;
+            latencyMs?: components["schemas"]["PercentilesView"] | null;
             /**
              * Format: int64
              * @description Messages that were accepted.
@@ -1886,7 +1896,7 @@ export interface components {
              * @description When it was accepted, RFC 3339.
              */
             createdAt: string;
-            /** @description JSON as it came; null in lists. */
+            /** @description JSON as it came; in lists null when it has more than 4 KiB. */
             data?: unknown;
             /** @description The publisher's own id. */
             externalId?: string | null;
@@ -2850,6 +2860,8 @@ export interface components {
             createdAt: string;
             /** @description The starter's own id. */
             externalId?: string | null;
+            /** @description Name and message of the error that it failed with, the first 200 characters; null when it has not failed, or they cannot be told so shortly. */
+            failure?: string | null;
             /**
              * Format: date-time
              * @description When it was over, RFC 3339.
@@ -2893,6 +2905,8 @@ export interface components {
             status: "queued" | "running" | "sleeping" | "waiting" | "retrying" | "paused" | "completed" | "failed" | "cancelled";
             /** @description The version that it is pinned to. */
             version: string;
+            /** @description What it waits for when it is sleeping, waiting or retrying: by their keys the first three steps that are planned and not finished. */
+            waitingFor: components["schemas"]["AwaitedView"][];
             /**
              * Format: date-time
              * @description When it goes on by itself, RFC 3339; null when it is over, running, paused, or waits for something without a time.

@@ -59,6 +59,8 @@ pub struct RunSummary {
     pub last_error: Option<Box<RawValue>>,
     /// What it waits for when it is sleeping, waiting or retrying: by their keys the first three steps that are planned and not finished.
     pub waiting_for: Vec<AwaitedView>,
+    /// Name and message of the error that it failed with, the first 200 characters; null when it has not failed, or they cannot be told so shortly.
+    pub failure: Option<String>,
 }
 
 /// A step that a run waits for.

@@ -43,7 +43,7 @@ select key_id, account_id, role from tikku.api_key_use($1)";
 
 /// Finds a key that works, by its id.
 pub const SESSION: &str = "-- api_key::session
-select k.hash, k.role, k.name, k.hint, a.name as account, extract(epoch from tikku.clock_now())::bigint as now_s,
+select k.hash, k.role, k.name, k.hint, a.name as account, floor(extract(epoch from tikku.clock_now()))::bigint as now_s,
   replace(gen_random_uuid()::text, '-', '') as dice
 from tikku.api_key k join tikku.account a on a.id = k.account_id where k.id = $1 and k.revoked_at is null";
 

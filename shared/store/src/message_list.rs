@@ -43,9 +43,15 @@ macro_rules! of_account {
 }
 pub(crate) use of_account;
 
+// What is of a fanout or schedule is found by that.
 macro_rules! of_state {
     ($state:literal) => {
-        concat!("from tikku.message m where ", $state, " and ", crate::message_list::bounds!("m.id"))
+        concat!(
+            "from tikku.message m where ",
+            $state,
+            " and $6::text is null and $7::uuid is null\n    and ",
+            crate::message_list::bounds!("m.id")
+        )
     };
 }
 pub(crate) use of_state;

@@ -21,7 +21,9 @@ macro_rules! columns {
   c.attempt, c.labels, r.parent_id, c.parent_key, c.forked_from, c.fork_key, c.continued_from, c.continued_by, c.started_by, c.started_how, c.source_id,
   r.pause_requested, c.pause_reason, c.pause_detail::text as pause_detail, c.last_error::text as last_error,
   case when r.state in ('sleeping', 'waiting', 'retrying') then (select json_agg(x)::text from (
-    select w.key, w.kind, w.name from tikku.waiter w where w.run_id = r.id order by w.key limit 3) x) end as waiting_for"
+    select w.key, w.kind, w.name from tikku.waiter w where w.run_id = r.id order by w.key limit 3) x) end as waiting_for,
+  case when r.state = 'failed' and c.error::text !~ '\\\\u(0000|[dD][89a-fA-F])'
+    then left(coalesce((c.error ->> 'name') || ': ', '') || coalesce(c.error ->> 'message', ''), 200) end as failure"
     };
 }
 
@@ -149,6 +151,7 @@ fn summary(row: &Row) -> Result<RunSummary, StoreError> {
         pause_detail: json_text(row, "pause_detail")?,
         last_error: json_text(row, "last_error")?,
         waiting_for: awaited(row)?,
+        failure: row.get::<_, Option<String>>("failure").filter(|text| !text.is_empty()),
     })
 }
 

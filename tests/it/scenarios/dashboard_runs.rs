@@ -147,7 +147,7 @@ fn a_run_is_paused_resumed_woken_cancelled_and_retried() {
 fn a_failed_run_shows_its_error_and_every_attempt() {
     on(ALL, async |d| {
         let error = |message: &str| json!({ "name": "StockError", "message": message, "stack": "StockError: at pick (stock.ts:7)" });
-        let retry = json!([{ "op": "retry", "key": "pick#0", "error": error("first"), "afterMs": 1, "ms": 40, "attempt": 1 }]);
+        let retry = json!([{ "op": "error", "key": "pick#0", "error": error("first"), "ms": 40, "attempt": 1, "retry": { "afterMs": 1 } }]);
         let over = json!([{ "op": "error", "key": "pick#0", "error": error("second"), "ms": 50, "attempt": 2 }, { "op": "fail", "error": error("second") }]);
         let flow = Flow::serve(&d.api, [waits(&retry, &json!("pick#0")), reports(&over)]).await;
         let id = flow.start(&json!({})).await;

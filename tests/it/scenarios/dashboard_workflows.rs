@@ -101,6 +101,8 @@ fn an_event_is_published_and_says_whom_it_started_and_woke() {
         .await;
         let id = waiter.start(&json!({})).await;
         until(&api, &id, "waiting").await;
+        let page = browser.get("/dashboard/events").await.expect(200).text;
+        assert!(page.contains("1 run waits") && page.contains("publish=order.paid#publish"), "{page}");
         let form = |data: &'static str| [("name", "order.paid"), ("data", data), ("id", "o-7")];
         let refused = browser.post("/dashboard/events", &form("{")).await.expect(400).text;
         assert!(refused.contains("data is no JSON") && refused.contains("value=\"o-7\""), "{refused}");
