@@ -732,6 +732,11 @@ begin
   foreach v_id in array coalesce(v_running, '{}') loop
     perform tikku.run_lost(v_id, p_lost_max);
   end loop;
+  -- What SQL has sent counts before a timeout does, and need not wait for tick.
+  if exists (select 1 from tikku.signal_intake s where s.run_id = any(v_ids)) then
+    perform tikku.signal_intake_take(r, 1000) from tikku.run r where r.id = any(v_ids) and r.finished_at is null;
+    select array_agg(r), bool_or(r.planned >= r.next_seq) into v_runs, v_pending from tikku.run r where r.id = any(v_ids);
+  end if;
   -- One fresh run alone is cheaper by run_dispatch: that statement is a large one to begin.
   if (array_length(v_ids, 1) > 1 or v_pending) and array_length(v_ids, 1) <= p_rows_max then
     for d in select * from tikku.run_lease_plain(v_runs, p_inline_bytes, tikku.clock_fresh()) loop
@@ -1144,7 +1149,9 @@ begin
     if p_outcomes[i] = 'reply' and e.op is not null then
       if e.op = 'continue' then
         for k in select * from tikku.run_continue(r, e.value, e.detail::json, v_now, p_window_ms) loop
-          return next tikku.dispatched_row('kick', k.id, k.wait_ms, k.account_id);
+          if k.wait_ms is not null then
+            return next tikku.dispatched_row('kick', k.id, k.wait_ms, k.account_id);
+          end if;
         end loop;
         if not found then
           -- Whoever waits for it must not take this for its end.
@@ -1286,6 +1293,11 @@ begin
   update tikku.run_content x set continued_by = v_put[2]::uuid where x.account_id = r.account_id and x.run_id = r.id;
   update tikku.waiter w set child_id = v_put[2]::uuid where w.run_id = r.parent_id and w.key = c.parent_key;
   update tikku.signal s set run_id = v_put[2]::uuid where s.run_id = r.id and s.key is null;
+  if r.pause_requested then
+    -- Whoever asked for it meant what goes on.
+    perform tikku.run_paused(v_put[2]::uuid, 'requested', null);
+    v_put[4] := null;
+  end if;
   return next row(v_put[2]::uuid, v_put[4]::bigint, r.account_id, false)::tikku.kick;
 end $$;
 comment on function tikku.run_continue is 'The new run, to be handed to the queue.';

@@ -25,18 +25,36 @@ begin
 end $$;
 comment on function tikku.signal_put is '0 when the run is to be handed to the queue, else null.';
 
+create function tikku.run_latest(p_account uuid, p_id uuid) returns uuid language plpgsql stable as $$
+declare
+  v_id uuid := p_id;
+  v_next uuid;
+begin
+  loop
+    select c.continued_by into v_next from tikku.run_content c where c.account_id = p_account and c.run_id = v_id;
+    exit when v_next is null;
+    v_id := v_next;
+  end loop;
+  return v_id;
+end $$;
+comment on function tikku.run_latest is 'The run that goes on for this one, and for that one, and so on: whom a signal or a verb that is sent to any of them means.';
+
 create function tikku.run_signal(p_account uuid, p_id uuid, p_name text, p_value bytea, p_idempotency_key text, p_by uuid, p_most bigint)
 returns setof tikku.ruled language plpgsql volatile rows 2 as $$
 declare
   r tikku.run;
+  v_before tikku.signal;
   v_wait bigint;
 begin
+  p_id := tikku.run_latest(p_account, p_id);
   select * into r from tikku.run x where x.id = p_id and x.account_id = p_account for update;
   if not found or not exists (select 1 from tikku.run_content c where c.account_id = p_account and c.run_id = p_id) then
     return next row('missing', null, null, null, null)::tikku.ruled;
     return;
-  elsif p_idempotency_key is not null and exists (select 1 from tikku.signal s where s.run_id = p_id and s.idempotency_key = p_idempotency_key) then
-    return next row('done', r.state, null, null, null)::tikku.ruled;
+  end if;
+  select * into v_before from tikku.signal s where s.run_id = p_id and s.idempotency_key = p_idempotency_key;
+  if found then
+    return next row(case when v_before.name = p_name and v_before.value = p_value then 'done' else 'mismatch' end, r.state, null, null, null)::tikku.ruled;
     return;
   elsif r.finished_at is not null then
     return next row('conflict', r.state, null, null, null)::tikku.ruled;
@@ -51,7 +69,21 @@ begin
     return next row('kick', null, p_id, v_wait, p_account)::tikku.ruled;
   end if;
 end $$;
-comment on function tikku.run_signal is 'done, also when the idempotency key was used before; missing; conflict: the run is over; full: so many are unread.';
+comment on function tikku.run_signal is 'done, also when the idempotency key was used before for the same signal; mismatch: for another; missing; conflict: the run is over; full: so many are unread.';
+
+-- What SQL sent to one run, which is locked and not over, in the order of its ids.
+create function tikku.signal_intake_take(r tikku.run, p_rows int, out taken int, out wait_ms bigint) language plpgsql volatile as $$
+declare
+  i record;
+begin
+  taken := 0;
+  for i in select * from tikku.signal_intake s where s.run_id = r.id and s.account_id = r.account_id order by s.id limit p_rows loop
+    wait_ms := coalesce(tikku.signal_put(r, i.name, i.value, null, null), wait_ms);
+    delete from tikku.signal_intake s where s.id = i.id;
+    taken := taken + 1;
+  end loop;
+end $$;
+comment on function tikku.signal_intake_take is 'How many it took, and 0 if the run is to be handed to the queue.';
 
 -- Hands on what SQL sent. The order within a run is that of the ids: whoever holds the run takes all that is there. A run that another holds is
 -- passed by. What was sent to a run that is over is dropped, unless that goes on as another.
@@ -59,7 +91,6 @@ create function tikku.signal_intake_apply(p_rows int) returns table (taken int, 
 declare
   v_ids uuid[];
   r tikku.run;
-  i record;
   v_last bigint[];
 begin
   v_ids := array(select distinct s.run_id from (select x.run_id from tikku.signal_intake x order by x.id limit p_rows) s);
@@ -82,11 +113,7 @@ begin
     account_id := r.account_id;
     id := null;
     wait_ms := null;
-    for i in select * from tikku.signal_intake s where s.run_id = r.id and s.account_id = r.account_id order by s.id limit p_rows loop
-      wait_ms := coalesce(tikku.signal_put(r, i.name, i.value, null, null), wait_ms);
-      delete from tikku.signal_intake s where s.id = i.id;
-      taken := taken + 1;
-    end loop;
+    select t.taken, t.wait_ms into taken, wait_ms from tikku.signal_intake_take(r, p_rows) t;
     if wait_ms is not null then
       id := r.id;
     end if;
@@ -101,6 +128,7 @@ create function tikku.run_cancel(p_account uuid, p_id uuid) returns setof tikku.
 declare
   r tikku.run;
 begin
+  p_id := tikku.run_latest(p_account, p_id);
   if not exists (select 1 from tikku.run_content c where c.account_id = p_account and c.run_id = p_id) then
     return next row('missing', null, null, null, null)::tikku.ruled;
     return;
@@ -121,6 +149,7 @@ create function tikku.run_pause(p_account uuid, p_id uuid) returns setof tikku.r
 declare
   r tikku.run;
 begin
+  p_id := tikku.run_latest(p_account, p_id);
   select * into r from tikku.run x where x.id = p_id and x.account_id = p_account for update;
   if not found then
     return next row('missing', null, null, null, null)::tikku.ruled;
@@ -466,7 +495,7 @@ begin
     -- By index is right at every size (migration 4 says why).
     execute format('alter function tikku.%I set enable_seqscan = off', v_function);
   end loop;
-  foreach v_function in array array['signal_put', 'run_signal', 'signal_intake_apply', 'run_cancel', 'run_pause', 'run_resume_locked', 'run_resume', 'run_resume_served', 'run_facts', 'run_wake',
+  foreach v_function in array array['signal_put', 'run_signal', 'run_latest', 'signal_intake_take', 'signal_intake_apply', 'run_cancel', 'run_pause', 'run_resume_locked', 'run_resume', 'run_resume_served', 'run_facts', 'run_wake',
     'run_faults', 'run_revive', 'run_retry', 'run_fork', 'approval_answer']
   loop
     execute (select format('revoke execute on function %s from public', p.oid::regprocedure) from pg_proc p join pg_namespace n on n.oid = p.pronamespace

@@ -37,8 +37,17 @@ export class Desk {
     await context.close();
   }
 
-  visit() {
-    return new Visit(this);
+  /** A visit of a lane; its contexts, with what they have cached, are kept for the lane's next visits. */
+  visit(lane) {
+    return new Visit(this, lane);
+  }
+
+  /** A browser of its own cookies: of nobody, or of a session with that role. */
+  context({ role, width, height, javaScriptEnabled }) {
+    return this.chromium.newContext({
+      baseURL: this.world.url, viewport: { width, height }, javaScriptEnabled, colorScheme: "light", reducedMotion: "reduce",
+      storageState: role ? this.sessions[role].state : undefined, permissions: ["clipboard-read", "clipboard-write"],
+    });
   }
 
   async close() {
@@ -48,29 +57,36 @@ export class Desk {
 
 /** The pages that one check has open. */
 class Visit {
-  #contexts = [];
+  #lane;
+  #pages = [];
+  #own = [];
   #faults = [];
   #allowed = [];
 
-  constructor(desk) {
+  constructor(desk, lane) {
     this.desk = desk;
     this.world = desk.world;
     this.api = desk.world.api;
+    this.#lane = lane;
   }
 
-  /** Opens a page of the dashboard; `role` null: without a session. */
-  async open(path, { role = "admin", width = 1440, height = 900, scheme = "light", cache = true } = {}) {
-    const context = await this.desk.chromium.newContext({
-      baseURL: this.world.url, viewport: { width, height }, colorScheme: scheme, reducedMotion: "reduce",
-      storageState: role ? this.desk.sessions[role].state : undefined, permissions: ["clipboard-read", "clipboard-write"],
-    });
-    this.#contexts.push(context);
-    const page = await context.newPage();
+  /** Opens a page of the dashboard; `role` null: without a session; `fresh`: with cookies and cache of its own, for what changes the session. */
+  async open(path, { role = "admin", width = 1440, height = 900, javaScriptEnabled = true, fresh = role === null } = {}) {
+    const page = await (await this.#context({ role, width, height, javaScriptEnabled }, fresh)).newPage();
+    this.#pages.push(page);
     page.setDefaultTimeout(30_000);
     this.#watch(page);
-    if (!cache) await page.route("**/*", (route) => route.continue());
     if (path !== null) await page.goto(path);
     return page;
+  }
+
+  async #context(options, fresh) {
+    const name = JSON.stringify(options);
+    if (!fresh && this.#lane.has(name)) return this.#lane.get(name);
+    const context = await this.desk.context(options);
+    if (fresh) this.#own.push(context);
+    else this.#lane.set(name, context);
+    return context;
   }
 
   /** Statuses that this check provokes; the browser reports each as an error of its own. */
@@ -111,7 +127,7 @@ class Visit {
   /** What the pages look like now, for a check that failed: says where. */
   async evidence(folder, name) {
     let said = "";
-    for (const [at, page] of this.#contexts.flatMap((context) => context.pages()).entries()) {
+    for (const [at, page] of this.#pages.entries()) {
       const file = `${folder}/${name.replaceAll(/\W+/g, "-").slice(0, 80)}-${at}`;
       await page.screenshot({ path: `${file}.png`, fullPage: true }).catch(() => {});
       await page.content().then((html) => writeFile(`${file}.html`, html)).catch(() => {});
@@ -121,6 +137,6 @@ class Visit {
   }
 
   async close() {
-    for (const context of this.#contexts) await context.close().catch(() => {});
+    for (const opened of [...this.#pages, ...this.#own]) await opened.close().catch(() => {});
   }
 }

@@ -10,9 +10,12 @@ import { Desk } from "./desk.mjs";
 import { Runner } from "./runner.mjs";
 import { World } from "./world.mjs";
 
-const FILES = ["pages", "runs", "messages", "send", "dlq", "schedules", "fanouts", "flows", "apps", "events", "access", "refresh", "keys", "roles", "session", "weight", "empty"];
-/** Two of the machine's cores: more at once only wait for each other. */
-const LANES = 2;
+const FILES = ["pages", "runs", "messages", "send", "dlq", "schedules", "fanouts", "flows", "apps", "events", "access", "refresh", "keys", "roles", "session", "weight", "overview", "plain"];
+/** Two cores compute; the third waits for polls meanwhile. */
+const LANES = 3;
+
+/** A file's checks one after the other; those that only look at a page may be shared among the lanes. */
+const shared = ({ looks, checks }) => (looks ? Object.entries(checks).map((one) => [one]) : [Object.entries(checks)]);
 
 const words = process.argv.slice(2);
 const out = process.env.TIKKU_BROWSER_OUT;
@@ -25,10 +28,11 @@ const world = await World.start(out);
 try {
   const desk = await Desk.open(world, { out, docs: words.includes("--docs") });
   try {
-    const files = await Promise.all(FILES.map(async (name) => (await import(`./checks/${name}.mjs`)).default));
-    const waiting = [...files];
+    const files = await Promise.all(FILES.map(async (name) => await import(`./checks/${name}.mjs`)));
+    const waiting = files.flatMap(shared);
     await Promise.all(Array.from({ length: LANES }, async () => {
-      for (let checks; (checks = waiting.shift()); ) await runner.run(desk, checks);
+      const lane = new Map();
+      for (let checks; (checks = waiting.shift()); ) await runner.run(desk, lane, checks);
     }));
   } finally {
     await desk.close();

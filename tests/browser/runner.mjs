@@ -13,16 +13,16 @@ export class Runner {
     this.#words = words;
   }
 
-  /** Runs the checks of a file one after the other. */
-  async run(desk, checks) {
-    for (const [name, body] of Object.entries(checks)) {
-      if (this.#words.length === 0 || this.#words.some((word) => name.includes(word))) await this.#check(desk, name, body);
+  /** Runs these checks one after the other, each a name and a function. */
+  async run(desk, lane, checks) {
+    for (const [name, body] of checks) {
+      if (this.#words.length === 0 || this.#words.some((word) => name.includes(word))) await this.#check(desk, lane, name, body);
     }
   }
 
-  async #check(desk, name, body) {
+  async #check(desk, lane, name, body) {
     const begun = Date.now();
-    const visit = desk.visit();
+    const visit = desk.visit(lane);
     let error;
     try {
       await limited(body(visit), name);

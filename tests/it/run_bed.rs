@@ -110,6 +110,11 @@ impl Bed {
         self.client.query_one(&sql, &[&id.0]).await.unwrap().get(0)
     }
 
+    /// The run that goes on for this one.
+    pub async fn continued_by(&self, id: RunId) -> RunId {
+        self.column(id, "continued_by").await.parse().map(RunId).unwrap()
+    }
+
     /// A column that is JSON.
     pub async fn json(&self, id: RunId, column: &str) -> Value {
         serde_json::from_str(&self.column(id, column).await).unwrap()

@@ -265,7 +265,7 @@ async fn continue_as_new_passes_on_the_id_and_the_unread_signals() {
     bed.client.execute("update tikku.run_content set external_id = 'order-1' where run_id = $1", &[&id.0]).await.unwrap();
     bed.signal(id, "s", "5").await;
     bed.until(id, "completed").await;
-    let next = bed.column(id, "continued_by").await.parse().map(tikku_domain::ids::RunId).unwrap();
+    let next = bed.continued_by(id).await;
     bed.until(next, "completed").await;
     let second = bed.request(1);
     assert_eq!(
@@ -273,6 +273,38 @@ async fn continue_as_new_passes_on_the_id_and_the_unread_signals() {
         (&json!(next.to_string()), &json!("order-1"), &json!({ "round": 2 }))
     );
     assert_eq!(bed.request(2)["journal"]["entries"][0]["value"], 5);
+}
+
+#[tokio::test]
+async fn a_signal_or_a_verb_to_a_run_that_goes_on_as_another_means_that_one() {
+    let again = || ops(json!([{ "op": "continueAsNew" }]));
+    let wait = awaiting(json!([{ "op": "signal", "key": "s#0", "name": "s" }]), json!("s#0"));
+    let bed = Bed::new("run_chain", [again(), wait, again()]).await;
+    let id = bed.start().await;
+    bed.dispatch(id).await;
+    let next = bed.continued_by(id).await;
+    bed.dispatch(next).await;
+    bed.signal(id, "s", "5").await;
+    assert_eq!((bed.state(next).await.as_str(), bed.keys(next).await.as_slice()), ("queued", &["s#0".to_owned()][..]));
+    bed.client.execute("update tikku.run set pause_requested = true where id = $1", &[&next.0]).await.unwrap();
+    bed.dispatch(next).await;
+    let last = bed.continued_by(next).await;
+    assert_eq!((bed.state(last).await.as_str(), bed.column(last, "pause_reason").await.as_str()), ("paused", "requested"));
+    bed.ctx.store.run_cancel(bed.world.account, id).await.unwrap();
+    assert_eq!((bed.state(id).await.as_str(), bed.state(last).await.as_str()), ("completed", "cancelled"));
+}
+
+#[tokio::test]
+async fn a_match_that_the_database_cannot_read_is_an_error_of_its_step_alone() {
+    let event = json!({ "op": "event", "key": "e#0", "name": "e", "match": { "data.a": ["\0"] } });
+    let bed = Bed::new("run_unfit", [awaiting(json!([{ "op": "result", "key": "a#0" }, event]), json!("e#0")), done()]).await;
+    let id = bed.start().await;
+    bed.dispatch(id).await;
+    let entries = bed.request(1)["journal"]["entries"].clone();
+    assert_eq!(
+        (&entries[0]["state"], &entries[1]["state"], &entries[1]["error"]["name"]),
+        (&json!("ok"), &json!("error"), &json!("InvalidStep"))
+    );
 }
 
 #[tokio::test]

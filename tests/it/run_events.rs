@@ -198,7 +198,10 @@ async fn an_event_starts_each_workflow_that_it_triggers_once() {
     describe(&bed, "a", &[]).await;
     assert_eq!(apply(&bed, publish(&bed, "placed", "1").await).await.started.len(), 0);
     let page = store.event_list(account, Some("placed"), &Page { limit: 2, cursor: None }).await.unwrap();
-    assert_eq!((page.data.len(), page.next_cursor.is_some(), page.data[0].data.is_none()), (2, true, true));
+    assert_eq!((page.data.len(), page.next_cursor.is_some(), page.data[0].data.as_ref().map(|data| data.get())), (2, true, Some("1")));
+    publish(&bed, "placed", &format!("\"{}\"", "x".repeat(4_100))).await;
+    let page = store.event_list(account, Some("placed"), &Page { limit: 1, cursor: None }).await.unwrap();
+    assert!(page.data[0].data.is_none(), "what is large is shown by the event alone");
 }
 
 #[tokio::test]

@@ -39,9 +39,12 @@ async fn a_signal_sent_again_with_its_key_is_the_first() {
     let bed = Bed::new("sig_again", []).await;
     let (store, account) = (&bed.ctx.store, bed.world.account);
     let id = bed.start().await;
-    for value in ["1", "2"] {
-        let signal = NewSignal { name: "s", value: value.as_bytes(), idempotency_key: Some("k"), sent_by: None };
-        assert_eq!(store.run_signal(account, id, &signal).await.unwrap(), RunSignalled::Done { kicks: vec![] });
+    let keyed = |name, value| NewSignal { name, value, idempotency_key: Some("k"), sent_by: None };
+    for _ in 0..2 {
+        assert_eq!(store.run_signal(account, id, &keyed("s", b"1")).await.unwrap(), RunSignalled::Done { kicks: vec![] });
+    }
+    for other in [keyed("s", b"2"), keyed("t", b"1")] {
+        assert_eq!(store.run_signal(account, id, &other).await.unwrap(), RunSignalled::Mismatch);
     }
     let run = store.run_get(account, id, None).await.unwrap().unwrap();
     assert_eq!((run.signals[0].name.as_str(), run.signals[0].count), ("s", 1));

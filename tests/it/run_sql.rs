@@ -6,7 +6,7 @@ use tikku_domain::ids::RunId;
 use tikku_store::{RunPrunePlace, Store};
 use tokio_postgres::{Client, NoTls};
 
-use crate::run_bed::Bed;
+use crate::run_bed::{Bed, awaiting, done};
 use crate::run_desk::{Hold, lease, parked, play, result_op, settle, signal_op, try_lease};
 
 async fn text(client: &Client, sql: &str) -> Result<String, String> {
@@ -91,6 +91,17 @@ async fn a_start_and_a_signal_by_sql_lock_nothing_that_was_there() {
     }
     user.batch_execute("commit").await.unwrap();
     assert_eq!(intake(&bed).await, [id]);
+}
+
+#[tokio::test]
+async fn a_signal_by_sql_counts_before_the_timeout_although_tick_has_not_come_by() {
+    let wait = awaiting(json!([{ "op": "signal", "key": "s#0", "name": "s", "timeoutMs": 60_000 }]), json!("s#0"));
+    let bed = Bed::new("rsql_timeout", [wait, done()]).await;
+    let id = bed.start().await;
+    bed.dispatch(id).await;
+    text(&bed.client, &format!("tikku.signal('{id}', 's', '7')")).await.unwrap();
+    bed.dispatch_later(61, id).await;
+    assert_eq!(bed.request(1)["journal"]["entries"], json!([{ "seq": 1, "key": "s#0", "kind": "signal", "state": "ok", "value": 7 }]));
 }
 
 #[tokio::test]

@@ -124,7 +124,7 @@ fn row(visitor: &Visitor, approval: Approval) -> ApprovalRow {
         title: approval.title.clone().unwrap_or_default(),
         detail: approval.detail.as_ref().map(detail).unwrap_or_default(),
         created: visitor.when(Some(&approval.created_at)),
-        expires: visitor.when(approval.expires_at.as_deref()),
+        expires: visitor.when(approval.expires_at.as_deref().filter(|_| approval.status == "open")),
         decided: visitor.when(approval.decided_at.as_deref()),
         by: approval.decided_name.or(approval.decided_by).unwrap_or_default(),
         data: approval.data.map(|data| cut(pretty(data.get()), DATA_BYTES_MAX).0).unwrap_or_default(),

@@ -121,7 +121,7 @@ async fn cancel(visitor: Visitor, Form(form): Form) -> Result<Response, Refusal>
     let next = next.with("done", &done.to_string()).with("asOf", &chunk.as_of).with("cursor", &cursor.unwrap_or_default());
     let ids: Vec<&str> = form.all("id").collect();
     let total = if is_over { done } else { done + chunk.remaining };
-    let text = if form.has("status") || is_over { said(done) } else { format!("{} of {} cancelled", number(done), number(total)) };
+    let text = if form.has("status") && !is_over { said(done) } else { format!("{} of {} cancelled", number(done), number(total)) };
     let progress = Progress {
         title: if is_over { said(done) } else { "Cancelling".to_owned() },
         percent: (done * 100 / total.max(1)).clamp(0, 100).to_string(),

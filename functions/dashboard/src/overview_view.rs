@@ -222,7 +222,7 @@ fn attention(looked: &Looked) -> Vec<Attention> {
         (looked.dead.count > 0).then(|| Attention {
             kind: "bad",
             text: format!("{}.", plural(looked.dead, "message is a dead letter", "messages are dead letters")),
-            detail: "They have used all their attempts.".to_owned(),
+            detail: "All attempts are used.".to_owned(),
             href: "/dashboard/dlq".to_owned(),
             link: "Look",
         }),

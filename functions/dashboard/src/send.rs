@@ -131,7 +131,11 @@ async fn shown(
 }
 
 fn code_of(visitor: &Visitor, form: &Query, old: Option<&Message>) -> SendCode {
-    code(&visitor.base, &visitor.key.hint, document(form, old))
+    // Until a destination is typed, the code shows the place of one.
+    let target = if form.has("target") { form.get("target") } else { "url" };
+    let example = if target == "url" { "https://example.com/hook" } else { "name" };
+    let form = if form.get(target).trim().is_empty() { form.with(target, example) } else { form.clone() };
+    code(&visitor.base, &visitor.key.hint, document(&form, old))
 }
 
 fn wrong(error: FieldError) -> (String, Vec<FieldError>) {

@@ -48,7 +48,7 @@ fn curl(base: &str, hint: &str, document: &Document) -> String {
 /// JSON is TypeScript, too.
 fn typescript(document: &Document) -> String {
     let mut out = String::from(
-        "import { Tikku } from \"@tikku/sdk\";\n\nconst tikku = new Tikku(); // TIKKU_URL, TIKKU_API_KEY\nawait tikku.publish({\n",
+        "import { Tikku } from \"@tikku/sdk\";\n\n// Set TIKKU_URL and TIKKU_API_KEY.\nconst tikku = new Tikku();\nawait tikku.publish({\n",
     );
     for (name, value) in document.members() {
         let _infallible = writeln!(out, "  {name}: {},", indented(&payload::pretty(value.get()), "  "));
@@ -88,7 +88,7 @@ fn rust(document: &Document) -> String {
     let json = if uses_json { "use serde_json::json;\n" } else { "" };
     let imports = if json.is_empty() { imports.to_owned() } else { imports.replacen("use tikku::", &format!("{json}use tikku::"), 1) };
     format!(
-        "{imports}\n\nlet tikku = Tikku::from_env()?; // TIKKU_URL, TIKKU_API_KEY\nlet message = {first}{calls};\ntikku.publish(&message).await?;"
+        "{imports}\n\n// Set TIKKU_URL and TIKKU_API_KEY.\nlet tikku = Tikku::from_env()?;\nlet message = {first}{calls};\ntikku.publish(&message).await?;"
     )
 }
 
@@ -107,7 +107,7 @@ fn starting(document: &Document, name: &str) -> String {
     let start = if start.is_empty() { "Start::default()".to_owned() } else { format!("Start {{ {start}..Start::default() }}") };
     let input = format!("json!({})", literal(&input.unwrap_or(Value::Null), 0));
     format!(
-        "use serde_json::{{Value, json}};\nuse tikku::{{Start, Tikku, WorkflowName}};\n\nlet tikku = Tikku::from_env()?; // TIKKU_URL, TIKKU_API_KEY\nlet workflow = WorkflowName::<Value, Value>::new({name});\nlet run = tikku.start(workflow, &{input}, {start}).await?;"
+        "use serde_json::{{Value, json}};\nuse tikku::{{Start, Tikku, WorkflowName}};\n\n// Set TIKKU_URL and TIKKU_API_KEY.\nlet tikku = Tikku::from_env()?;\nlet workflow = WorkflowName::<Value, Value>::new({name});\nlet run = tikku.start(workflow, &{input}, {start}).await?;"
     )
 }
 

@@ -87,6 +87,10 @@ pub async fn sent(ctx: &Ctx, signalled: RunSignalled) -> Result<(), ApiError> {
         RunSignalled::Conflict { state } => {
             return Err(Problem::new(Kind::Conflict, format!("the run is {state}: it takes no more signals")).into());
         }
+        RunSignalled::Mismatch => {
+            let detail = "the idempotency key belongs to a signal to this run with another name or value; nothing was sent";
+            return Err(Problem::new(Kind::IdempotencyMismatch, detail).into());
+        }
         RunSignalled::Full => {
             return Err(Problem::new(Kind::Conflict, "the run has too many signals that it has not read; nothing was stored").into());
         }

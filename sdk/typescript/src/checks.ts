@@ -2,7 +2,7 @@
 
 import type { Policies } from "./protocol.js";
 import { InvalidStep, TooLarge } from "./errors.js";
-import { LEVELS_MAX, UNFIT, bytesOf, levelsOf } from "./text.js";
+import { LEVELS_MAX, UNFIT, bytesOf, isUnfit, levelsOf } from "./text.js";
 
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 const WORKFLOW_NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$/;
@@ -69,6 +69,7 @@ function checkShallow(value: unknown, what: string, max: number): void {
   const encoded = JSON.stringify(value) ?? "null";
   if (encoded.length * 3 > max && bytesOf(encoded) > max) throw new InvalidStep(`${what} must have at most ${max} bytes of JSON`);
   if (levelsOf(encoded) > LEVELS_MAX) throw new InvalidStep(`${what} must have at most ${LEVELS_MAX} levels of arrays and objects`);
+  if (isUnfit(encoded)) throw new InvalidStep(`${what} must have no U+0000 and no half of a surrogate pair`);
 }
 
 export function checkApproval(step: string, { policy, schema, title, detail }: { policy?: unknown; schema?: unknown; title?: unknown; detail?: unknown }): void {
@@ -116,6 +117,7 @@ export function checkMatch(match: unknown, what: string, make: (message: string)
     const encoded = typeof value === "bigint" ? undefined : JSON.stringify(value);
     // It would be left out, and more events would match.
     if (encoded === undefined) throw make(`the match of ${what} has a value at ${path} that is no JSON`);
+    if (isUnfit(encoded)) throw make(`the match of ${what} has a value at ${path} with U+0000 or half of a surrogate pair, which no event can have there`);
     if (levelsOf(encoded) > LEVELS_MAX) throw make(`the match of ${what} must have at most ${LEVELS_MAX} levels of arrays and objects`);
   }
   if (bytesOf(JSON.stringify(match)) > MATCH_BYTES_MAX) throw make(`the match of ${what} must have at most ${MATCH_BYTES_MAX} bytes of JSON`);

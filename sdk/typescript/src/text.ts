@@ -9,6 +9,11 @@ export function fit(text: string): string {
   return text.replace(UNFITS, "\ufffd");
 }
 
+/** Whether JSON, as JSON.stringify writes it, has an escape of one of these. */
+export function isUnfit(json: string): boolean {
+  return /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/.test(json);
+}
+
 /** Bytes of a text in UTF-8. */
 export function bytesOf(text: string): number {
   return new TextEncoder().encode(text).length;

@@ -208,6 +208,10 @@ pub struct MessageView {
     pub finished_at: Option<String>,
     /// Attempts recorded so far, throttled and lost ones included.
     pub attempt_count: i32,
+    /// What the newest attempt was answered: an HTTP status; null when there was no answer, or no attempt.
+    pub last_status: Option<i16>,
+    /// Why the newest attempt did not count as delivered; null when it did, or when there is none.
+    pub last_error: Option<String>,
     /// Attempts that count against maxAttempts, since it was published or last retried by a person.
     pub attempts_spent: i32,
     /// Pushes since then that the endpoint put off: 429, or 503 with Retry-After.

@@ -193,6 +193,20 @@ pub(crate) fn check_shallow(json: &str, bytes_max: usize) -> Result<(), String> 
     Ok(())
 }
 
+/// Whether the database can read this JSON as such: text of its jsonb has no NUL, and no half of a surrogate pair.
+pub(crate) fn is_fit(json: &str) -> bool {
+    fn has_nul(value: &serde_json::Value) -> bool {
+        match value {
+            serde_json::Value::String(text) => text.contains('\0'),
+            serde_json::Value::Array(items) => items.iter().any(has_nul),
+            serde_json::Value::Object(members) => members.iter().any(|(name, value)| name.contains('\0') || has_nul(value)),
+            _ => false,
+        }
+    }
+    // What is valid JSON and yet no text of ours has half a pair.
+    serde_json::from_str(json).is_ok_and(|value| !has_nul(&value))
+}
+
 /// How deep arrays and objects go in JSON that is known to be valid.
 fn levels(json: &str) -> usize {
     let (mut depth, mut most, mut in_string, mut escaped) = (0_usize, 0, false, false);

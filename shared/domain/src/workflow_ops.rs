@@ -8,7 +8,7 @@ use crate::json_schema::{self, SchemaError};
 use crate::limits;
 use crate::publish::{self, METHODS, NewMessage, Rules};
 use crate::workflow::{self, Op, ProtocolError};
-use crate::workflow_json::{Object, Path, Writer};
+use crate::workflow_json::{Object, Path, Writer, is_fit};
 use crate::workflow_match;
 
 type Read<T> = Result<T, ProtocolError>;
@@ -162,6 +162,9 @@ fn event(raw: &Raw<'_, '_>) -> Read<Op> {
     if let Some(matching) = raw.raw("match")
         && let Some(matching) = workflow_match::read(Object::of(matching, Path::Name(&raw.path, "match"))?)?
     {
+        if !is_fit(&matching) {
+            return Ok(unfit(op, "match"));
+        }
         detail.name("match").raw(matching);
     }
     timeout(raw, &mut detail)?;
@@ -218,6 +221,9 @@ fn approval(raw: &Raw<'_, '_>) -> Read<Op> {
         if !matches!(schema.as_bytes().first(), Some(b'{' | b't' | b'f')) {
             return Err(raw.broken("schema", "must be a JSON Schema: an object, true or false"));
         }
+        if !is_fit(schema) {
+            return Ok(unfit(op, "schema"));
+        }
         detail.name("schema").raw(schema);
         let given: serde_json::Value = serde_json::from_str(schema).unwrap_or_default();
         // Better than a question that nobody can ever answer.
@@ -231,10 +237,20 @@ fn approval(raw: &Raw<'_, '_>) -> Read<Op> {
         detail.name("title").string(&title);
     }
     if let Some(shown) = raw.shallow("detail", limits::APPROVAL_BYTES_MAX)? {
+        if !is_fit(shown) {
+            return Ok(unfit(op, "detail"));
+        }
         detail.name("detail").raw(shown);
     }
     timeout(raw, &mut detail)?;
     Ok(Op { detail: Some(detail.into_string()), ..op })
+}
+
+/// A step that can never be planned: an error of its own, so that nothing else of its request is lost.
+fn unfit(op: Op, name: &str) -> Op {
+    let message = format!("{name} has a NUL or half of a surrogate pair, which cannot be compared or shown");
+    let error = serde_json::json!({ "name": "InvalidStep", "message": message });
+    Op { op: "error", error: Some(error.to_string()), ..op }
 }
 
 /// Who may answer; what allows everybody is left out.

@@ -21,7 +21,9 @@ macro_rules! columns {
   tikku.rfc3339(m.due_at) as due_at, tikku.rfc3339(m.finished_at) as finished_at, m.attempt_number, m.attempts::int4 as attempts,
   m.throttles::int4 as throttles, m.lost::int4 as lost, m.breaker_id, m.cancel_requested, c.resent_from,
   m.flow_key, c.flow::text as flow, c.callback_url, c.failure_callback_url, c.callback_of, c.fanout, c.publish_id, c.schedule_id, c.fetch_run, c.fetch_key,
-  case when m.breaker_id is not null then 'breaker' when m.flow_key is not null and m.kick_until = 'infinity' then 'flow' end as waiting_for"
+  case when m.breaker_id is not null then 'breaker' when m.flow_key is not null and m.kick_until = 'infinity' then 'flow' end as waiting_for,
+  (select a.status from tikku.attempt a where a.message_id = m.id and a.number = m.attempt_number) as last_status,
+  (select a.error from tikku.attempt a where a.message_id = m.id and a.number = m.attempt_number) as last_error"
         )
     };
 }
@@ -96,6 +98,8 @@ pub(crate) fn view(row: &Row) -> Result<MessageView, StoreError> {
         due_at: row.get("due_at"),
         finished_at: row.get("finished_at"),
         attempt_count: row.get("attempt_number"),
+        last_status: row.get("last_status"),
+        last_error: row.get("last_error"),
         attempts_spent: row.get("attempts"),
         throttled_count: row.get("throttles"),
         lost_count: row.get("lost"),

@@ -36,6 +36,8 @@ pub enum RunSignalled {
     },
     /// The run has [`SIGNALS_MAX`] signals that it has not read.
     Full,
+    /// Its idempotency key was used for another signal to the run.
+    Mismatch,
 }
 
 /// What verifies a resume URL.
@@ -92,6 +94,7 @@ impl Store {
             "missing" => RunSignalled::Missing,
             "conflict" => RunSignalled::Conflict { state: first.get("state") },
             "full" => RunSignalled::Full,
+            "mismatch" => RunSignalled::Mismatch,
             other => return Err(StoreError::Failed(format!("a signal answered {other}"))),
         })
     }

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { answer, confirm, link, press, told } from "../acts.mjs";
 import { Api } from "../api.mjs";
 
-export default {
+export const checks = {
   "a key is made, shown once, works, and is revoked": async (visit) => {
     const page = await visit.open("/dashboard/keys");
     await page.locator("#k-name").fill("made in the browser");

@@ -5,7 +5,7 @@ import { confirm, press, told } from "../acts.mjs";
 
 const panel = (page, name) => page.locator("section.app", { has: page.locator(`[id="app-${name}"]`) });
 
-export default {
+export const checks = {
   "an app is synced, and the time of it moves": async (visit) => {
     const before = (await visit.api.get("/v1/apps/shop")).describedAt;
     const page = await visit.open("/dashboard/workflows");

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { press, told } from "../acts.mjs";
 import { until } from "../wait.mjs";
 
-export default {
+export const checks = {
   "an event is published, starts a run, and is listed with its data": async (visit) => {
     const page = await visit.open("/dashboard/events");
     await page.locator("#publish > summary").click();

@@ -7,7 +7,7 @@ const get = (visit, name) => visit.api.get(`/v1/fanouts/${name}`);
 const make = (visit, name) => visit.api.put(`/v1/fanouts/${name}`, { endpoints: [{ url: visit.world.to("/ok?1") }, { url: visit.world.to("/ok?2") }] });
 const row = (page, text) => page.locator("main tbody tr", { hasText: text });
 
-export default {
+export const checks = {
   "a fanout is made of URLs and workflows": async (visit) => {
     const page = await visit.open("/dashboard/fanouts/new");
     await page.locator("#name").fill("made-here");

@@ -6,7 +6,7 @@ import { until } from "../wait.mjs";
 
 const row = (page, text) => page.locator("main tbody tr", { hasText: text });
 
-export default {
+export const checks = {
   "a flow key is pinned, its limits changed, paused, resumed and unpinned": async (visit) => {
     const flow = async () => visit.api.get("/v1/flows/mailer");
     const page = await visit.open("/dashboard/flows");

@@ -7,7 +7,7 @@ import { violations } from "../axe.mjs";
 const active = (page) => page.evaluate(() => { const at = document.activeElement; return at.getAttribute("href") ?? at.id ?? at.tagName; });
 const row = (page) => page.locator("[data-row].on .main").getAttribute("href");
 
-export default {
+export const checks = {
   "tab goes to the skip link first, through the navigation in its order, and shows where it is": async (visit) => {
     const page = await visit.open("/dashboard/messages");
     await page.keyboard.press("Tab");

@@ -6,7 +6,7 @@ import { until } from "../wait.mjs";
 
 const make = (visit, name, more = {}) => visit.api.post("/v1/schedules", { name, cron: "0 6 * * *", url: visit.world.to("/ok"), body: { name }, ...more });
 
-export default {
+export const checks = {
   "a cron expression is told in words with its next five runs while it is typed, and a schedule is made of it": async (visit) => {
     const page = await visit.open("/dashboard/schedules/new");
     await page.locator("#name").fill("weekday mornings");

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { idOf, press, told } from "../acts.mjs";
 
-export default {
+export const checks = {
   "a message is sent by the form with all that it says": async (visit) => {
     const page = await visit.open("/dashboard/send");
     const url = visit.world.to("/ok/sent");

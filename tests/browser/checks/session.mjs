@@ -8,7 +8,7 @@ const signIn = async (page, key) => {
   await page.getByRole("button", { name: "Sign in" }).click();
 };
 
-export default {
+export const checks = {
   "the printed link signs in, and the key stays in no address": async (visit) => {
     const page = await visit.open(null, { role: null });
     const addresses = [];
@@ -55,7 +55,7 @@ export default {
     await page.waitForURL(/\/dashboard\/sign-in/);
   },
   "the theme is switched, and stays": async (visit) => {
-    const page = await visit.open("/dashboard/messages");
+    const page = await visit.open("/dashboard/messages", { fresh: true });
     const theme = () => page.evaluate(() => document.documentElement.dataset.theme);
     const paper = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
     const before = await paper();
@@ -70,7 +70,7 @@ export default {
   },
   "signing out ends the session": async (visit) => {
     visit.expecting(401);
-    const page = await visit.open("/dashboard/messages");
+    const page = await visit.open("/dashboard/messages", { fresh: true });
     await page.getByRole("button", { name: "Sign out" }).click();
     await page.waitForURL(/\/dashboard\/sign-in/);
     assert.ok(!(await page.context().cookies()).some(({ name, value }) => name === "tikku_session" && value !== ""));

@@ -200,7 +200,7 @@ fn a_run_is_forked_with_an_edited_result_and_compared_with_its_fork() {
 #[test]
 fn many_runs_are_cancelled_after_a_question() {
     on(ALL, async |d| {
-        let api = d.new_account(&format!("dashboard-bulk-{:?}", d.host));
+        let api = d.new_account(&format!("dashboard-runs-bulk-{:?}", d.host));
         let flow = Flow::serve(&api, [awaits_signal("go#0", "go")]).await;
         let mut ids = Vec::new();
         for n in 0..4 {
