@@ -6,7 +6,7 @@ import { Api } from "./api.mjs";
 import { listen as app } from "./app.mjs";
 import { pause, until } from "./wait.mjs";
 
-const SLOW_MS = 20_000;
+const SLOW_MS = 6_000;
 
 export class World {
   /** Starts everything, and waits until the data that all pages show is there. */

@@ -78,11 +78,6 @@ impl Browser {
         self.cookies.lock().unwrap_or_else(PoisonError::into_inner).get("tikku_session").cloned()
     }
 
-    /// Puts another session's cookie in the place of this one's.
-    pub fn take_session(&self, value: &str) {
-        self.cookies.lock().unwrap_or_else(PoisonError::into_inner).insert("tikku_session".to_owned(), value.to_owned());
-    }
-
     fn cookie_line(&self) -> String {
         let cookies = self.cookies.lock().unwrap_or_else(PoisonError::into_inner);
         cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")

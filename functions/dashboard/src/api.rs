@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
-use http::{HeaderMap, HeaderValue, Method, Request, header};
+use http::{HeaderValue, Method, Request, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
@@ -33,8 +33,6 @@ pub struct Api {
 pub struct Answer {
     /// Its status.
     pub status: u16,
-    /// Its headers, such as ETag.
-    pub headers: HeaderMap,
     bytes: Bytes,
 }
 
@@ -80,11 +78,6 @@ impl Api {
         self.send(Method::PUT, path, &[], Some(json(body)?)).await
     }
 
-    /// PATCH of JSON.
-    pub async fn patch(&self, path: &str, body: &impl Serialize) -> Result<Answer, Refusal> {
-        self.send(Method::PATCH, path, &[], Some(json(body)?)).await
-    }
-
     /// DELETE.
     pub async fn delete(&self, path: &str) -> Result<Answer, Refusal> {
         self.send(Method::DELETE, path, &[], None).await
@@ -114,7 +107,7 @@ impl Api {
         let (head, body) = response.into_parts();
         let bytes = to_bytes(body, ANSWER_BYTES_MAX).await.map_err(|_| broken())?;
         self.hash.lock().unwrap_or_else(PoisonError::into_inner).update(&bytes);
-        let answer = Answer { status: head.status.as_u16(), headers: head.headers, bytes };
+        let answer = Answer { status: head.status.as_u16(), bytes };
         if answer.status < 400 { Ok(answer) } else { Err(answer.read()?) }
     }
 }

@@ -53,14 +53,6 @@ impl Refusal {
         format!("{first}{}{end}", characters.as_str())
     }
 
-    /// What is wrong with the field at this pointer, or with what is inside it; empty when nothing is.
-    pub fn at(&self, pointer: &str) -> String {
-        let inside =
-            |error: &&FieldRefusal| error.pointer.strip_prefix(pointer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        let details: Vec<&str> = self.errors.iter().filter(inside).map(|error| error.detail.as_str()).collect();
-        details.join("; ")
-    }
-
     /// Whether it is of this kind, or of another with the same status.
     pub fn is(&self, kind: Kind) -> bool {
         self.status == kind.parts().2
@@ -86,12 +78,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_problem_reads_as_a_sentence_and_is_told_at_its_field() {
+    fn a_problem_reads_as_a_sentence() {
         let text = r#"{"type":"x","title":"T","status":400,"detail":"the request is wrong","errors":[{"pointer":"/backoff/factor","detail":"backoff.factor must be a number"}]}"#;
         let refusal: Refusal = serde_json::from_str(text).unwrap();
         assert_eq!(refusal.sentence(), "Backoff.factor must be a number.");
-        assert_eq!(refusal.at("/backoff"), "backoff.factor must be a number");
-        assert_eq!((refusal.at("/back"), refusal.at("/url")), (String::new(), String::new()));
         assert_eq!(Refusal::not_found("message").sentence(), "There is no such message.");
     }
 }

@@ -62,7 +62,8 @@ fn rust(document: &Document) -> String {
     let mut first = String::new();
     for (name, raw) in document.members() {
         let Ok(value) = serde_json::from_str::<Value>(raw.get()) else { continue };
-        uses_json |= !value.is_string() && !(value.is_number() && ["delaySeconds", "maxAttempts"].contains(&name)) && name != "headers";
+        let is_plain = value.is_string() || name == "headers" || (value.is_number() && ["delaySeconds", "maxAttempts"].contains(&name));
+        uses_json |= !is_plain;
         match (name, &value) {
             ("url", _) => first = format!("Message::to({})", literal(&value, 0)),
             ("fanout", _) => first = format!("Message::to_fanout({})", literal(&value, 0)),

@@ -2409,6 +2409,13 @@ export interface components {
             idempotencyKey?: string | null;
             /** @description For filters. */
             labels: string[];
+            /** @description Why the newest attempt did not count as delivered; null when it did, or when there is none. */
+            lastError?: string | null;
+            /**
+             * Format: int32
+             * @description What the newest attempt was answered: an HTTP status; null when there was no answer, or no attempt.
+             */
+            lastStatus?: number | null;
             /**
              * Format: int32
              * @description Pushes since then that nobody reported of.

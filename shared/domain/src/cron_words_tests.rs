@@ -96,7 +96,11 @@ fn intervals_are_said_in_the_largest_unit_that_fits() {
 fn next_times_are_those_that_will_fire() {
     let now = "2026-03-28T12:00:00Z".parse::<Timestamp>().unwrap().as_millisecond();
     let berlin = next_times(&timing("30 2 * * *", "Europe/Berlin"), 0, now, 3);
-    assert_eq!(berlin, ["2026-03-29T01:00:00.000Z", "2026-03-30T00:30:00.000Z", "2026-03-31T00:30:00.000Z"], "the first is skipped by the clock");
+    assert_eq!(
+        berlin,
+        ["2026-03-29T01:00:00.000Z", "2026-03-30T00:30:00.000Z", "2026-03-31T00:30:00.000Z"],
+        "the first is skipped by the clock"
+    );
     let every = next_times(&Timing::Every { period_ms: 90_000 }, now - 1, now, 2);
     assert_eq!(every, ["2026-03-28T12:01:29.999Z", "2026-03-28T12:02:59.999Z"]);
     assert_eq!(next_times(&timing("0 0 29 2 *", "UTC"), 0, now, 5).len(), 5);

@@ -92,6 +92,16 @@ export const checks = {
     assert.deepEqual([after.checked, after.focus, after.count], [picked, picked[1], "2"]);
     assert.ok(Math.abs(after.scroll - 300) <= 80, `scrolled from 300 to ${after.scroll}`);
   },
+  "a shift of the layout, and a node that is touched, are seen where there is one": async (visit) => {
+    const page = await visit.open("/dashboard/messages?label=import");
+    await observe(page);
+    await pause(700);
+    await page.evaluate(() => {
+      document.querySelector("[data-live] caption").textContent = "touched";
+      document.querySelector("main").prepend(Object.assign(document.createElement("p"), { textContent: "pushes everything down" }));
+    });
+    await until("both are seen", () => page.evaluate(() => window.seen.shift > 0 && window.seen.changes.length > 0));
+  },
   "a refresh that changes states shifts no layout": async (visit) => {
     const label = "changes";
     const ids = [];
@@ -104,6 +114,17 @@ export const checks = {
     const seen = await page.evaluate(() => window.seen);
     assert.ok(seen.changes.length > 0);
     assert.equal(seen.shift, 0, "layout shift");
+  },
+  "a push under way is shown as that, and its end appears by itself": async (visit) => {
+    const id = await visit.api.publish({ url: visit.world.to("/slow"), body: { slow: true } });
+    await visit.world.messageIs(id, "delivering");
+    const page = await visit.open(`/dashboard/messages/${id}`);
+    const state = () => page.locator(".st.big").innerText();
+    assert.match(await state(), /Delivering/);
+    await observe(page);
+    await until("the page says that it is delivered", async () => /Delivered/.test(await state()));
+    assert.equal((await visit.api.message(id)).status, "delivered");
+    assert.equal((await page.evaluate(() => window.seen)).shift, 0, "layout shift");
   },
   "a run that goes on shifts no layout": async (visit) => {
     const id = await visit.api.start("order", { input: { order: 902 } });
