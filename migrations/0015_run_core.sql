@@ -1084,6 +1084,7 @@ declare
   k tikku.kick;
   e record;
   v_next record;
+  v_at_once boolean;
   v_tree jsonb;
   v_wait bigint;
 begin
@@ -1093,7 +1094,7 @@ begin
   end if;
   perform tikku.run_lock(p_ids);
   v_now := tikku.clock_fresh();
-  v_plain := tikku.run_settle_plain(p_ids, p_fences, p_outcomes, o_run, o_op, o_value, o_error, v_now);
+  v_plain := case when o_op && array['done', 'fail'] then tikku.run_settle_plain(p_ids, p_fences, p_outcomes, o_run, o_op, o_value, o_error, v_now) else '{}' end;
   return query select z.* from unnest(v_plain) as x(n) cross join lateral tikku.dispatched_row('recorded', p_ids[x.n], null, null) z;
   if array_length(v_plain, 1) = array_length(p_ids, 1) then
     return;
@@ -1168,8 +1169,12 @@ begin
       v_wait := tikku.run_failed(r, 'pause', null, 'protocolError',
         json_build_object('message', 'the run is larger than it may be: 1 GiB of values and 100,000 steps; go on with continueAsNew, or cancel it'), v_now, p_window_ms);
     elsif p_outcomes[i] = 'reply' then
-      select * into v_next from tikku.run_decide(r.id, v_tree, v_now);
-      if p_again[i] and not r.pause_requested and r.idle = 0 and (v_next.state = 'queued' or r.planned < r.next_seq) then
+      v_at_once := p_again[i] and not r.pause_requested and r.idle = 0;
+      if not v_at_once or (v_tree is not null and r.planned >= r.next_seq) then
+        select * into v_next from tikku.run_decide(r.id, v_tree, v_now);
+        v_at_once := v_at_once and v_next.state = 'queued';
+      end if;
+      if v_at_once then
         d := tikku.run_dispatch(r.id, p_haves[i], 16777216, p_window_ms);
         if d.verdict = 'started' then
           return next d;

@@ -62,6 +62,7 @@ pub async fn steps(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, IdText(id): 
     ("Idempotency-Key" = Option<String>, Header, description = "A second signal of the run with the same key is the first"),
 ), request_body(content = Option<serde_json::Value>, description = "Any JSON value, at most 1 MiB; without a body it is null"), responses(
     (status = 202, description = "Accepted", body = SignalAnswer),
+    (status = 422, description = "The idempotency key belongs to another signal to this run", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "The run is over, or has 10,000 signals that it has not read", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn signal(State(ctx): State<Arc<Ctx>>, headers: HeaderMap, IdPair(id, name): IdPair, body: Body) -> Result<Response, ApiError> {
